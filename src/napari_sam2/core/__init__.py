@@ -1,0 +1,1 @@
+"""DOMAIN: numpy, the standard library and psygnal; no torch, napari, Qt or disk."""

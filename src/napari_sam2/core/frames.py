@@ -1,0 +1,29 @@
+"""FrameSource: frames are read one at a time, in their own dtype, and the stack is never copied."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+
+class FrameSource(Protocol):
+    """A stack of frames along the propagated axis."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(Y, X) of every frame, pixels."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Data type of the stored pixels."""
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether a frame is (Y, X, 3) instead of (Y, X)."""
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+
+    def read(self, t: int) -> np.ndarray:
+        """Return frame `t`, (Y, X) or (Y, X, 3), in native byte order; `FrameReadError` if it cannot be had."""

@@ -1,0 +1,11 @@
+"""Identifiers as their own types: an object id is not an index, a frame index is not a coordinate."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+ObjectId = NewType("ObjectId", int)
+"""What the user tracks: >= 1, stable, never reused, equals the label value."""
+
+FrameIndex = NewType("FrameIndex", int)
+"""Position of a frame along the propagated axis, counted from 0."""

@@ -1,0 +1,65 @@
+"""How the network is used: one frozen value, two presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceOptions:
+    """Switches of the tracking semantics.
+
+    Attributes
+    ----------
+    corrections_condition : bool
+        A corrected frame becomes a conditioning frame; otherwise the next propagation overwrites it.
+    history_dependent : bool
+        Propagation sees the memories that earlier runs left, as in the official release.
+    clicks_use_memory : bool
+        A click on a tracked frame attends to memory; otherwise it refines the mask that was shown.
+    memory_dtype : {"float32", "bfloat16"}
+        Rounding of stored spatial memory.
+    fill_holes : int
+        Holes of at most this many low-resolution pixels (8-connected) are filled; 0 leaves them.
+    multimask : bool
+        One click, or none, chooses the best of three candidates.
+    stability_fallback : bool
+        An unstable single mask is replaced by the best of the three candidates.
+    binarise_prompted_memory : bool
+        Memory of a prompted frame is built from its thresholded mask instead of its probabilities.
+    max_conditioning_frames : int or None
+        At most this many conditioning frames are attended to: the nearest on both sides, then the next nearest.
+    min_pointer_span : int
+        The time code of object pointers treats the stack as at least this many frames long.
+    slots_per_step : int
+        How many objects go through the network at once. 1 makes an object's result independent, bit for bit, of the
+        other objects in the run.
+    """
+
+    corrections_condition: bool = True
+    history_dependent: bool = False
+    clicks_use_memory: bool = False
+    memory_dtype: Literal["float32", "bfloat16"] = "float32"
+    fill_holes: int = 8
+    multimask: bool = True
+    stability_fallback: bool = True
+    binarise_prompted_memory: bool = True
+    max_conditioning_frames: int | None = 4
+    min_pointer_span: int = 16
+    slots_per_step: int = 1
+
+
+NATIVE = InferenceOptions()
+"""The default: a pure function of frames, prompts and options."""
+
+REFERENCE = InferenceOptions(
+    corrections_condition=False,
+    history_dependent=True,
+    clicks_use_memory=True,
+    memory_dtype="bfloat16",
+    fill_holes=0,
+    max_conditioning_frames=None,
+    min_pointer_span=0,
+)
+"""The official release on a CPU, bit for bit as far as float32 allows (there, holes stay unfilled)."""
