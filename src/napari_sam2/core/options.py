@@ -30,6 +30,10 @@ class InferenceOptions:
         Memory of a prompted frame is built from its thresholded mask instead of its probabilities.
     max_conditioning_frames : int or None
         At most this many conditioning frames are attended to: the nearest on both sides, then the next nearest.
+    memory_stride : int
+        Recent memories beyond the neighbouring frame are taken at multiples of it.
+    non_overlapping : bool
+        Returned logits give each pixel to one object (reference tracker only; elsewhere the overlap policy decides).
     min_pointer_span : int
         The time code of object pointers treats the stack as at least this many frames long.
     slots_per_step : int
@@ -46,6 +50,8 @@ class InferenceOptions:
     stability_fallback: bool = True
     binarise_prompted_memory: bool = True
     max_conditioning_frames: int | None = 4
+    memory_stride: int = 1
+    non_overlapping: bool = False
     min_pointer_span: int = 16
     slots_per_step: int = 1
 

@@ -1,0 +1,58 @@
+"""Frame -> model input, and logits -> frame size."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+def normalise(image: Tensor) -> Tensor:
+    """Shift and scale channels of (B, 3, S, S) in [0, 1] by the statistics the network was trained with."""
+    mean = torch.tensor(MEAN, device=image.device).view(1, 3, 1, 1)
+    std = torch.tensor(STD, device=image.device).view(1, 3, 1, 1)
+    return (image - mean) / std
+
+
+def to_model_input(frame: np.ndarray, side: int, device: torch.device) -> Tensor:
+    """Stretch a mapped frame to the model's square.
+
+    Parameters
+    ----------
+    frame : ndarray of shape (Y, X) or (Y, X, 3), float32
+        In [0, 1]; one channel is repeated.
+    side : int
+        Model pixels.
+    device : torch.device
+        Where the result lies.
+
+    Returns
+    -------
+    Tensor of shape (1, 3, side, side), float32
+        Normalised.
+    """
+    image = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
+    image = image[None, None] if image.ndim == 2 else image.permute(2, 0, 1)[None]
+    if image.shape[-2:] != (side, side):
+        image = F.interpolate(image, (side, side), mode="bilinear", antialias=True)
+    return normalise(image.expand(1, 3, -1, -1))
+
+
+def to_model_mask(mask: np.ndarray, side: int, device: torch.device) -> Tensor:
+    """Stretch a bool mask (Y, X) to (1, 1, side, side), float32, 0 or 1; half-covered pixels count."""
+    image = torch.from_numpy(mask.astype(np.float32)).to(device)[None, None]
+    if image.shape[-2:] != (side, side):
+        image = F.interpolate(image, (side, side), mode="bilinear", antialias=True)
+        image = (image >= 0.5).float()
+    return image
+
+
+def to_frame_logits(logits: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Stretch logits (B, K, 4h, 4w) to the frame's `shape`, bilinear."""
+    if tuple(logits.shape[-2:]) == tuple(shape):
+        return logits
+    return F.interpolate(logits.float(), shape, mode="bilinear")

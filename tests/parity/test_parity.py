@@ -1,0 +1,65 @@
+"""The official release, replayed: every stored case, at the tolerance its README states."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+CASES = Path(__file__).parent / "cases"
+ABSENT = -1000.0  # references use -1024 where an object has no result
+FULL_SIZE = 1024
+
+
+def _runner():
+    spec = importlib.util.spec_from_file_location("run_case", CASES.parent / "run_case.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _parameters() -> list:
+    parameters = []
+    for path in sorted(CASES.glob("*.json")):
+        is_slow = json.loads(path.read_text())["image_size"] >= FULL_SIZE
+        marks = [pytest.mark.slow] if is_slow else []
+        parameters.append(pytest.param(path, id=path.stem, marks=marks))
+    return parameters
+
+
+def differences(reference: np.ndarray, answer: np.ndarray) -> tuple[float, float]:
+    """Return the largest and the mean difference in units of the reference's spread."""
+    visible = reference > ABSENT
+    if not visible.any():
+        return 0.0, 0.0
+    spread = float(reference[visible].std()) or 1.0
+    gap = np.abs(reference[visible].astype(np.float64) - answer[visible]) / spread
+    return float(gap.max()), float(gap.mean())
+
+
+@pytest.mark.parametrize("path", _parameters())
+def test_answers_are_those_of_the_official_release(path: Path) -> None:
+    case = json.loads(path.read_text())
+    answer = _runner().run_case(case)
+    is_exact = case["memory_dtype"] == "float32"
+    num_pixels = case["image_size"] ** 2
+    with np.load(path.with_suffix(".npz")) as reference:
+        assert set(answer) == set(reference.files)
+        for key in reference.files:
+            expected, got = reference[key], answer[key]
+            assert got.shape == expected.shape, key
+            if key.endswith("_frames"):
+                np.testing.assert_array_equal(got, expected)
+            elif key.endswith("_area"):
+                if is_exact:
+                    assert np.abs(got - expected).max(initial=0) <= 5e-4 * num_pixels, key
+            else:
+                kept = ~np.isnan(expected)
+                expected, got = expected[kept], got[kept]
+                np.testing.assert_array_equal(got <= ABSENT, expected <= ABSENT, err_msg=key)
+                largest, mean = differences(expected, got)
+                assert largest <= (1e-3 if is_exact else 6e-2), key
+                assert is_exact or mean <= 5e-3, key
