@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from napari_sam2.core.ids import FrameIndex, ObjectId
-from napari_sam2.core.masks import Box, PackedMask
+from napari_sam2.core.masks import PackedMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +76,5 @@ class ObjectPrompts:
 
     @property
     def frame_indices(self) -> tuple[FrameIndex, ...]:
+        """The conditioning frames, in the order of `frames`."""
         return tuple(prompts.frame for prompts in self.frames)

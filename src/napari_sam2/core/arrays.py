@@ -1,0 +1,143 @@
+"""Frames out of anything that is indexed like an array: numpy, zarr, dask, HDF5, a memory map."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from napari_sam2.core.axes import StackView
+from napari_sam2.core.errors import FrameReadError, ImageError
+from napari_sam2.core.intensity import check_dtype
+
+
+class ArrayLikeStack(Protocol):
+    """What is asked of an array: its shape and type without reading it, and one frame by indexing."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every axis."""
+
+    @property
+    def dtype(self) -> Any:
+        """Data type of the pixels."""
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Return a part; only ever asked for one frame."""
+
+
+class ArrayFrames:
+    """A `FrameSource` over an array; only one frame at a time is turned into a numpy array.
+
+    Parameters
+    ----------
+    array : array-like
+        Anything with `shape`, `dtype` and indexing by integers and slices.
+    stack_view : StackView, optional
+        Which axes are the frame, rows and columns; the first axis of a 3-D array by default.
+    rgb : bool
+        The last axis holds red, green and blue; it is not counted by `stack_view`.
+    name : str
+        What error messages call the array, for example the layer's name.
+
+    Raises
+    ------
+    ImageError
+        If the shape or data type cannot be used. No pixel is read to find out.
+    """
+
+    def __init__(
+        self,
+        array: ArrayLikeStack,
+        stack_view: StackView | None = None,
+        *,
+        rgb: bool = False,
+        name: str = "image",
+    ) -> None:
+        shape = tuple(int(length) for length in array.shape)
+        _check_shape(shape, rgb, name)
+        ndim = len(shape) - rgb
+        self.stack_view = StackView.default(ndim) if stack_view is None else stack_view
+        _check_view(self.stack_view, shape[:ndim], name)
+        self._dtype = check_dtype(np.dtype(array.dtype), name)
+        self._array, self._shape, self._rgb, self.name = array, shape, rgb, name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(Y, X) of every frame, pixels."""
+        return self.stack_view.frame_shape(self._shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Data type of the frames that `read` gives, in native byte order."""
+        return self._dtype.newbyteorder("=")
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether a frame is (Y, X, 3) instead of (Y, X)."""
+        return self._rgb
+
+    def __len__(self) -> int:
+        return self.stack_view.num_frames(self._shape)
+
+    def read(self, t: int) -> np.ndarray:
+        """Return frame `t` as a C-contiguous array in native byte order; it may be the array's own memory.
+
+        Raises
+        ------
+        FrameReadError
+            If `t` is out of range or the frame cannot be read; the cause is chained.
+        """
+        if not 0 <= t < len(self):
+            raise FrameReadError(f"frame {t} of '{self.name}' is outside 0..{len(self) - 1}")
+        try:
+            frame = np.asarray(self._array[self.stack_view.frame_key(t)])
+        except Exception as error:
+            raise FrameReadError(
+                f"frame {t} of '{self.name}' could not be read: {type(error).__name__}: {error}",
+                kept="all results so far were kept",
+                remedy="check the file, then run again: it continues where it stopped",
+            ) from error
+        return self._normalised(frame)
+
+    def _normalised(self, frame: np.ndarray) -> np.ndarray:
+        if self.stack_view.is_transposed:
+            frame = np.swapaxes(frame, 0, 1)
+        # Not np.ascontiguousarray: dtype=... also turns big-endian pixels into native ones, without a second copy.
+        return np.asarray(frame, dtype=self.dtype, order="C")
+
+
+def _check_shape(shape: tuple[int, ...], rgb: bool, name: str) -> None:
+    for axis, length in enumerate(shape):
+        if length == 0:
+            raise ImageError(
+                f"layer '{name}' has shape {_text(shape)}: axis {axis} is empty",
+                remedy="choose a layer that has pixels",
+            )
+    if rgb and (len(shape) < 3 or shape[-1] != 3):
+        raise ImageError(
+            f"layer '{name}' has shape {_text(shape)}: RGB needs a last axis of length 3",
+            remedy="drop the alpha channel, or choose one channel",
+        )
+    if len(shape) - rgb < 2:
+        raise ImageError(
+            f"layer '{name}' has shape {_text(shape)}: at least rows and columns are needed",
+            remedy="choose a 2-D image or a stack",
+        )
+
+
+def _check_view(view: StackView, shape: tuple[int, ...], name: str) -> None:
+    if view.ndim != len(shape):
+        raise ImageError(
+            f"layer '{name}' has shape {_text(shape)}, but the stack view names {view.ndim} axes",
+            remedy="name the frame, row and column axis and an index for each other axis",
+        )
+    for axis, index in view.fixed:
+        if not 0 <= index < shape[axis]:
+            raise ImageError(
+                f"layer '{name}' has shape {_text(shape)}: index {index} is outside axis {axis}"
+            )
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return "(" + ",".join(str(length) for length in shape) + ")"

@@ -1,0 +1,142 @@
+"""StackView: which axes of an n-D array are the frame, the rows and the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from napari_sam2.core.errors import ImageError, PromptError
+from napari_sam2.core.geometry import nearest_index
+from napari_sam2.core.ids import FrameIndex
+
+
+@dataclass(frozen=True, slots=True)
+class StackView:
+    """How an n-D array is seen as a stack of frames (T, Y, X).
+
+    Attributes
+    ----------
+    frame_axis : int or None
+        The axis along which objects are propagated; None for a single 2-D image.
+    row_axis, column_axis : int
+        The axes of a frame's rows (y) and columns (x).
+    fixed : tuple of (axis, index)
+        Where all other axes stand. Together the four name every axis once.
+    """
+
+    frame_axis: int | None
+    row_axis: int
+    column_axis: int
+    fixed: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        used = sorted(self._used_axes())
+        if used != list(range(len(used))):
+            raise ImageError(
+                f"a stack view names every axis once, counted from 0; got {used}",
+                remedy="give the frame, row and column axis and an index for each other axis",
+            )
+
+    @classmethod
+    def default(cls, ndim: int, frame_axis: int = 0) -> StackView:
+        """Return the view of a 2-D image or a 3-D stack whose rows and columns are the other axes, in order."""
+        if ndim == 2:
+            return cls(None, 0, 1)
+        if ndim != 3:
+            raise ImageError(
+                f"an array with {ndim} axes has no obvious frames",
+                remedy="choose the frame, row and column axis and an index for each other axis",
+            )
+        if not 0 <= frame_axis < ndim:
+            raise ImageError(f"frame axis {frame_axis} is outside 0..{ndim - 1}")
+        row_axis, column_axis = (axis for axis in range(ndim) if axis != frame_axis)
+        return cls(frame_axis, row_axis, column_axis)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the array, a channel axis of RGB not counted."""
+        return len(self._used_axes())
+
+    def num_frames(self, shape: Sequence[int]) -> int:
+        """Return how many frames an array of `shape` has."""
+        return 1 if self.frame_axis is None else int(shape[self.frame_axis])
+
+    def frame_shape(self, shape: Sequence[int]) -> tuple[int, int]:
+        """Return (Y, X) of a frame of an array of `shape`."""
+        return int(shape[self.row_axis]), int(shape[self.column_axis])
+
+    def frame_key(self, t: int) -> tuple[int | slice, ...]:
+        """Return the index that cuts frame `t` out of the array; rows and columns stay in the array's order."""
+        key: list[int | slice] = [slice(None)] * self.ndim
+        for axis, index in self.fixed:
+            key[axis] = index
+        if self.frame_axis is not None:
+            key[self.frame_axis] = int(t)
+        return tuple(key)
+
+    @property
+    def is_transposed(self) -> bool:
+        """Whether columns come before rows in the array."""
+        return self.column_axis < self.row_axis
+
+    def to_frame(self, index: Sequence[float]) -> tuple[FrameIndex, float, float]:
+        """Turn a data index of the array into (frame, y, x).
+
+        Raises
+        ------
+        PromptError
+            If the index does not lie on the plane that this view shows.
+        """
+        if len(index) != self.ndim:
+            raise PromptError(f"a position needs {self.ndim} numbers, got {len(index)}")
+        for axis, expected in self.fixed:
+            if not _is_at(index[axis], expected):
+                raise PromptError(
+                    f"position {_text(index)} is not on the plane in use: axis {axis} is at {expected}",
+                    remedy=f"move axis {axis} to {expected}, or choose another plane for the stack",
+                )
+        frame = 0 if self.frame_axis is None else _finite_index(index[self.frame_axis], index)
+        return FrameIndex(frame), float(index[self.row_axis]), float(index[self.column_axis])
+
+    def lift(self, frame: int, y: float, x: float) -> tuple[float, ...]:
+        """Turn (frame, y, x) back into a data index of the array."""
+        index = [0.0] * self.ndim
+        for axis, value in self.fixed:
+            index[axis] = float(value)
+        if self.frame_axis is not None:
+            index[self.frame_axis] = float(frame)
+        index[self.row_axis], index[self.column_axis] = float(y), float(x)
+        return tuple(index)
+
+    def check_displayed(self, displayed: Sequence[int]) -> None:
+        """Refuse a prompt unless the viewer displays exactly the rows and columns of the frames.
+
+        Raises
+        ------
+        PromptError
+            If other axes, or more than two, are displayed.
+        """
+        if set(displayed) != {self.row_axis, self.column_axis} or len(displayed) != 2:
+            raise PromptError(
+                f"axes {tuple(displayed)} are shown, but frames have axes {self.row_axis} and {self.column_axis}",
+                remedy=f"show Y/X (axes {self.row_axis} and {self.column_axis}) in the 2-D view to place prompts",
+            )
+
+    def _used_axes(self) -> list[int]:
+        frame = [] if self.frame_axis is None else [self.frame_axis]
+        return [*frame, self.row_axis, self.column_axis, *(axis for axis, _ in self.fixed)]
+
+
+def _is_at(value: float, expected: int) -> bool:
+    # A comparison with NaN is false, so a position that is not a number is never on a plane.
+    return expected - 0.5 <= value < expected + 0.5
+
+
+def _finite_index(value: float, index: Sequence[float]) -> int:
+    if not -(2**62) < value < 2**62:
+        raise PromptError(f"position {_text(index)} has no frame")
+    return nearest_index(value)
+
+
+def _text(index: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in index) + ")"
