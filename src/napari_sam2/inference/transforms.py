@@ -43,12 +43,16 @@ def to_model_input(frame: np.ndarray, side: int, device: torch.device) -> Tensor
 
 
 def to_model_mask(mask: np.ndarray, side: int, device: torch.device) -> Tensor:
-    """Stretch a bool mask (Y, X) to (1, 1, side, side), float32, 0 or 1; half-covered pixels count."""
+    """Stretch a bool mask (Y, X) to (1, 1, side, side), float32, 0 or 1; half-covered pixels count.
+
+    A mask too small to cover half a model pixel anywhere keeps the pixels that it covers most.
+    """
     image = torch.from_numpy(mask.astype(np.float32)).to(device)[None, None]
-    if image.shape[-2:] != (side, side):
-        image = F.interpolate(image, (side, side), mode="bilinear", antialias=True)
-        image = (image >= 0.5).float()
-    return image
+    if image.shape[-2:] == (side, side):
+        return image
+    coverage = F.interpolate(image, (side, side), mode="bilinear", antialias=True)
+    threshold = coverage.max().clamp(min=1e-6, max=0.5)
+    return (coverage >= threshold).float()
 
 
 def to_frame_logits(logits: Tensor, shape: tuple[int, int]) -> Tensor:
