@@ -115,6 +115,12 @@ class DownloadError(NapariSam2Error, OSError):
     code = "download"
 
 
+class DownloadCancelledError(DownloadError):
+    """The user stopped a download; what arrived is kept and will be continued."""
+
+    code = "download-cancelled"
+
+
 class FileFormatError(NapariSam2Error, ValueError):
     """A file's content is not what its format promises."""
 

@@ -1,0 +1,44 @@
+"""One lock file, held by one process at a time; the system lets go of it when a process dies."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(file: BinaryIO) -> bool:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(file: BinaryIO) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextmanager
+def locked(path: Path, keep_waiting: Callable[[], None], poll: float = 0.05) -> Iterator[None]:
+    """Hold the lock file `path`; while another process does, call `keep_waiting` every `poll` seconds.
+
+    `keep_waiting` gives up by raising. The file stays: removing it would let two processes hold "the" lock.
+    Whoever uses this must stay correct where the file system ignores locks (some network shares do).
+    """
+    with path.open("ab") as file:
+        while not _try_lock(file):
+            keep_waiting()
+            time.sleep(poll)
+        yield
