@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -29,29 +30,38 @@ class LoadedWeights:
     metadata: Mapping[str, str]
 
 
-def load_safetensors(path: Path) -> LoadedWeights:
+def load_safetensors(content: bytes, name: str) -> LoadedWeights:
     """Load a safetensors file with official tensor names.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+    name : str
+        For messages.
 
     Raises
     ------
     CheckpointError
-        If the file is not safetensors.
+        If the content is not safetensors.
     CheckpointMismatchError
         If its tensors fit none of the presets.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="pt") as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            metadata = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
+        state = safetensors.torch.load(content)
+        metadata = _metadata(content)
+    except (safetensors.SafetensorError, ValueError) as error:
         raise CheckpointError(
-            f"{path.name} cannot be read as safetensors: {error}",
+            f"{name} cannot be read as safetensors: {error}",
             kept="no model was loaded",
             remedy="check that the file is complete",
         ) from error
-    return build(state, path.name, metadata)
+    return build(state, name, metadata)
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    length = int.from_bytes(content[:8], "little")
+    return dict(json.loads(content[8 : 8 + length]).get("__metadata__", {}))
 
 
 def load_official(file: BinaryIO, name: str) -> LoadedWeights:
@@ -151,11 +161,3 @@ def _check_finite(state: Mapping[str, Tensor], name: str) -> None:
         raise CheckpointError(
             f"{name} holds NaN or infinite numbers in {_first(bad)}", kept="no model was loaded"
         )
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata of a safetensors file without reading its tensors."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    return dict(header.get("__metadata__", {}))

@@ -1,0 +1,150 @@
+"""The scripted door: a `Session` that knows its model by name and opens its stack from an array or a path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.axes import StackView
+from napari_sam2.core.engine import InlineEngine
+from napari_sam2.core.frames import FrameSource
+from napari_sam2.core.intensity import IntensityMapping, sample_percentiles
+from napari_sam2.core.messages import (
+    FrameResult,
+    PromptRequest,
+    PromptResult,
+    PropagationRequest,
+    ResumePoint,
+)
+from napari_sam2.core.options import NATIVE, InferenceOptions
+from napari_sam2.core.segmenter import Segmenter
+from napari_sam2.core.session import Session as CoreSession
+from napari_sam2.io.weights import open_weights, resolve
+
+if TYPE_CHECKING:
+    from napari_sam2.inference.device import DeviceName
+    from napari_sam2.inference.loading import LoadedWeights
+
+
+def load_model(model: str | Path = "nano") -> LoadedWeights:
+    """Load a network by name (`nano`, `tiny`, `sam2.1_tiny`, …) or from a weights file.
+
+    Raises
+    ------
+    MissingWeightsError
+        If the weights are not on this computer; nothing is fetched unasked.
+    CheckpointError
+        If the file is not one that may be parsed, or fits no model.
+    """
+    from napari_sam2.inference import loading
+
+    path = resolve(model)
+    with open_weights(path) as opened:
+        if opened.kind == "official":
+            return loading.load_official(opened.file, path.name)
+        return loading.load_safetensors(opened.file.read(), path.name)
+
+
+def make_segmenter(
+    model: str | Path,
+    frames: FrameSource,
+    mapping: IntensityMapping,
+    *,
+    device: DeviceName = "auto",
+    options: InferenceOptions = NATIVE,
+) -> Segmenter:
+    """Load a model and bind it to a stack. Imports torch; call it on the thread that will own the model."""
+    from napari_sam2.inference.device import DevicePolicy
+    from napari_sam2.inference.segmenter import Sam2Segmenter
+
+    policy = DevicePolicy.choose(device)
+    return Sam2Segmenter(load_model(model).network, frames, mapping, options, policy)
+
+
+class LazySegmenter:
+    """Makes the segmenter at the first question, so that a session opens at once."""
+
+    def __init__(self, make: Callable[[], Segmenter]) -> None:
+        self._make, self._made = make, None
+
+    @property
+    def _segmenter(self) -> Segmenter:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    _made: Segmenter | None
+
+    def prompt(self, request: PromptRequest) -> PromptResult:
+        """Answer a prompt; see `core.Segmenter`."""
+        return self._segmenter.prompt(request)
+
+    def propagate(
+        self, request: PropagationRequest, resume: ResumePoint | None = None
+    ) -> Iterator[FrameResult]:
+        """Carry objects along; see `core.Segmenter`."""
+        return self._segmenter.propagate(request, resume)
+
+
+class Session(CoreSession):
+    """Annotate one stack from Python: prompts in, labels out. No Qt.
+
+    Parameters
+    ----------
+    image : array or path
+        (T | Z, Y, X), (Y, X), or either with a last axis of 3 when `rgb`; numpy, zarr, dask or a file. Read one
+        frame at a time.
+    axis : int
+        The axis along which objects are propagated.
+    model : str or path
+        `nano`, a size (`tiny`, `small`, `base_plus`, `large`), a full name, or a weights file.
+    rgb : bool
+        The last axis of an array holds colours.
+    limits : tuple of float, optional
+        Intensities that become black and white; default: percentiles 0.5 and 99.5 of a sample of the stack.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where the network runs.
+    options : InferenceOptions
+        How the network is used.
+
+    Examples
+    --------
+    >>> session = Session(stack, model="nano")
+    >>> session.add_points(1, 0, [(120, 88)], labels=[1])
+    >>> for result in session.propagate():
+    ...     print(result.frame)
+    >>> session.labels[5]
+    """
+
+    def __init__(
+        self,
+        image: Any,
+        axis: int = 0,
+        model: str | Path = "nano",
+        *,
+        rgb: bool = False,
+        limits: tuple[float, float] | None = None,
+        device: DeviceName = "auto",
+        options: InferenceOptions = NATIVE,
+        **core: Any,
+    ) -> None:
+        frames = _open(image, axis, rgb)
+        mapping = sample_percentiles(frames) if limits is None else IntensityMapping(*limits)
+        resolve(model)  # refuse a missing model now, not at the first click
+        segmenter = LazySegmenter(
+            lambda: make_segmenter(model, frames, mapping, device=device, options=options)
+        )
+        self.mapping, self.model = mapping, str(model)
+        super().__init__(frames, InlineEngine(segmenter), **core)
+
+
+def _open(image: Any, axis: int, rgb: bool) -> FrameSource:
+    if isinstance(image, (str, PathLike)):
+        from napari_sam2.io.frames import open_frames
+
+        return open_frames(Path(fspath(image)), axis)
+    ndim = len(image.shape) - rgb
+    return ArrayFrames(image, StackView.default(ndim, axis), rgb=rgb)
