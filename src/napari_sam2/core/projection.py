@@ -1,0 +1,123 @@
+"""Labels of a frame, made from the records that are shown there; they can be made again at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from napari_sam2.core.errors import LabelsError, OptionError
+from napari_sam2.core.masks import EMPTY_BOX, Box
+from napari_sam2.core.store import MaskRecord
+
+OverlapPolicy = Literal["keep", "overwrite"]
+
+
+class Shown(NamedTuple):
+    """A record that is shown, and the run it counts as: an answer to a prompt joins the last run of its object."""
+
+    record: MaskRecord
+    run: int
+
+
+def project(
+    shown: Iterable[Shown],
+    box: Box,
+    dtype: DTypeLike = np.uint16,
+    overlap: OverlapPolicy = "keep",
+) -> np.ndarray:
+    """Return the labels of one frame inside `box`.
+
+    Where masks overlap, a person's own mask wins; then the earlier run (`keep`) or the later one (`overwrite`);
+    within a run the stronger mask; and at last the lower id. The order of `shown` does not matter.
+
+    Parameters
+    ----------
+    shown : iterable of Shown
+        What is shown on the frame; at most one record an object.
+    box : (y0, x0, y1, x1)
+        The part wanted, frame pixels, half open.
+    dtype : dtype
+        Type of the labels.
+    overlap : {"keep", "overwrite"}
+        Which run wins.
+
+    Returns
+    -------
+    array of shape (y1 - y0, x1 - x0), `dtype`
+        Object ids, 0 for background.
+
+    Raises
+    ------
+    LabelsError
+        If an object id is beyond the type.
+    """
+    visible = sorted(
+        (entry for entry in shown if _intersection(entry.record.box, box) != EMPTY_BOX),
+        key=lambda entry: entry.record.object_id,
+    )
+    labels = np.zeros((box[2] - box[0], box[3] - box[1]), check_labels_dtype(dtype))
+    best = np.zeros(labels.shape, np.int64)
+    ranks = _ranks(visible, overlap)
+    for entry, rank in zip(visible, ranks, strict=True):
+        check_label(entry.record.object_id, labels.dtype)
+        _paint(entry.record, rank, box, labels, best)
+    return labels
+
+
+def _paint(record: MaskRecord, rank: int, box: Box, labels: np.ndarray, best: np.ndarray) -> None:
+    common = _intersection(record.box, box)
+    target, source = _relative(common, box), _relative(common, record.box)
+    strength = record.unpacked_strength()[source].astype(np.int64)
+    score = np.where(strength > 0, rank * 256 + strength, 0)
+    # Ids come in ascending order, so an equal score leaves the lower id.
+    wins = score > best[target]
+    labels[target][wins] = record.object_id
+    best[target][wins] = score[wins]
+
+
+def _ranks(shown: Sequence[Shown], overlap: OverlapPolicy) -> list[int]:
+    if overlap not in ("keep", "overwrite"):
+        raise OptionError(f"overlap must be 'keep' or 'overwrite', got {overlap!r}")
+    sign = -1 if overlap == "keep" else 1
+    keys = [(entry.record.provenance == "mask", sign * entry.run) for entry in shown]
+    order = {key: rank for rank, key in enumerate(sorted(set(keys)))}
+    return [order[key] for key in keys]
+
+
+def check_labels_dtype(dtype: DTypeLike) -> np.dtype:
+    """Return the type of a label image; `LabelsError` if it does not hold whole numbers."""
+    checked = np.dtype(dtype)
+    if checked.kind not in "iu":
+        raise LabelsError(f"labels of type {checked} cannot hold object ids", remedy="use uint16")
+    return checked
+
+
+def largest_label(dtype: DTypeLike) -> int:
+    """Return the largest object id that labels of `dtype` can hold."""
+    return int(np.iinfo(check_labels_dtype(dtype)).max)
+
+
+def check_label(object_id: int, dtype: DTypeLike) -> None:
+    """Refuse an object id that would wrap around in labels of `dtype`."""
+    if object_id > largest_label(dtype):
+        raise LabelsError(
+            f"object {object_id} does not fit into labels of type {np.dtype(dtype)}, "
+            f"which end at {largest_label(dtype)}",
+            remedy="use labels of type uint16 or uint32",
+        )
+
+
+def _intersection(first: Box, second: Box) -> Box:
+    y0, x0 = max(first[0], second[0]), max(first[1], second[1])
+    y1, x1 = min(first[2], second[2]), min(first[3], second[3])
+    return (y0, x0, y1, x1) if y0 < y1 and x0 < x1 else EMPTY_BOX
+
+
+def _relative(part: Box, whole: Box) -> tuple[slice, slice]:
+    return (
+        slice(part[0] - whole[0], part[2] - whole[0]),
+        slice(part[1] - whole[1], part[3] - whole[1]),
+    )

@@ -1,0 +1,272 @@
+"""Timeline: the states of a session over time, and all that keeps them consistent with answers, runs and listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from psygnal import Signal
+
+from napari_sam2.core.asks import Ask, Asks
+from napari_sam2.core.engine import Engine
+from napari_sam2.core.errors import PropagationError
+from napari_sam2.core.history import Entry, History
+from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.masks import EMPTY_BOX, Box, union_box
+from napari_sam2.core.messages import PromptRequest, PromptResult, PropagationRequest
+from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
+from napari_sam2.core.run import Run, StoredFrame, Unfinished
+from napari_sam2.core.state import SessionState, changed_frames
+from napari_sam2.core.store import NO_RUN, MaskRecord, MaskStore
+
+
+class Timeline:
+    """History, questions on their way, the run that is going on, and events; the base of `Session`.
+
+    Events are emitted when everything is in place, so a listener sees the session as it is from now on.
+    """
+
+    objects_changed = Signal(description="An object came or went.")
+    prompts_changed = Signal(int, int, description="Prompts of (object, frame) changed.")
+    locks_changed = Signal(int, int, description="The lock of (object, frame) came or went.")
+    frame_committed = Signal(int, tuple, description="Labels of (frame, box) may have changed.")
+    history_changed = Signal(description="Undo or redo lead elsewhere.")
+    prompt_answered = Signal(object, description="A PromptResult came, with candidates.")
+    run_started = Signal(object, description="A Run may be driven now.")
+    run_finished = Signal(object, description="A Run ended: complete, cancelled or failed.")
+
+    def __init__(self, engine: Engine, store: MaskStore) -> None:
+        self._engine, self.store = engine, store
+        self._history = History(Entry("", SessionState()))
+        self._asks = Asks()
+        self._held_answers: list[PromptResult] | None = None
+        self._generation = self._num_runs = self._highest_id = 0
+        self._run: Run | None = None
+        self._unfinished: Unfinished | None = None
+
+    @property
+    def state(self) -> SessionState:
+        """The present state, a frozen value."""
+        return self._history.state
+
+    @property
+    def engine(self) -> Engine:
+        """The way to the model. Another one may be set between runs; a run that it did not begin starts anew."""
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        self._refuse_while_running()
+        self._engine, self._unfinished = engine, None
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is going on."""
+        return self._run
+
+    # Undo and redo
+
+    @property
+    def undo_action(self) -> str:
+        """What `undo` would take back, in words; empty if there is nothing."""
+        return self._history.present.action if self._history.past else ""
+
+    @property
+    def redo_action(self) -> str:
+        """What `redo` would do again, in words; empty if there is nothing."""
+        return self._history.future[0].action if self._history.future else ""
+
+    def undo(self) -> bool:
+        """Go back one action; say whether there was one. Undoing a run that is going on cancels it."""
+        return self._go(self._history.undone())
+
+    def redo(self) -> bool:
+        """Go forward one action again; say whether there was one."""
+        return self._go(self._history.redone())
+
+    def _go(self, history: History) -> bool:
+        if history is self._history:
+            return False
+        self._change(history)
+        return True
+
+    # Actions and their answers
+
+    def _act(self, action: str, state: SessionState) -> None:
+        self._change(self._history.pushed(action, state))
+
+    def _change(self, history: History) -> None:
+        """Take `history` as the present one and ask what it waits for; on an error, all is as it was."""
+        before, self._history = self._history, history
+        self._held_answers = []
+        asked: list[int] = []
+        try:
+            for object_id, prompts in list(self._asks.unasked(history.state)):
+                request = self._request(object_id, prompts)
+                asked.append(request.generation)
+                self._asks.add(Ask(request, before, history))
+                self._engine.ask(request, self.accept)
+        except BaseException:
+            self._history, self._held_answers = before, None
+            for generation in asked:
+                self._asks.take(generation)
+            raise
+        answers, self._held_answers = self._held_answers, None
+        self._highest_id = max((self._highest_id, *self.state.objects))
+        self._cancel_lost_run()
+        self._announce(before)
+        for answer in answers:
+            self.prompt_answered.emit(answer)
+
+    def _request(self, object_id: ObjectId, prompts: FramePrompts) -> PromptRequest:
+        self._generation += 1
+        known = self.state.objects[object_id].prompts
+        others = tuple(said for frame, said in known.items() if frame != prompts.frame)
+        history = ObjectPrompts(object_id, others)
+        return PromptRequest(self._generation, object_id, prompts, history)
+
+    def accept(self, result: PromptResult) -> None:
+        """Take the answer to a prompt, on the session's thread.
+
+        It goes into the history entry of its prompt and into all later ones that still have that prompt. If none has,
+        the answer is stale and dropped.
+        """
+        ask = self._asks.take(result.generation)
+        if ask is None:
+            return
+        object_id, prompts = ask.request.object_id, ask.request.prompts
+        if not self._history.holds(lambda state: state.awaits(object_id, prompts)):
+            return
+        record = MaskRecord.from_mask(result.mask, prompts.frame, NO_RUN, "prompt")
+        key = self.store.append(record)
+        before = self._history
+        self._history = before.amended(lambda state: state.with_answer(object_id, prompts, key))
+        if self._held_answers is None:
+            self._announce(before)
+            self.prompt_answered.emit(result)
+        else:
+            self._held_answers.append(result)
+
+    def refuse(self, generation: int) -> None:
+        """Take a prompt back that the model failed to answer, on the session's thread.
+
+        `generation` is that of its `PromptRequest`. Nothing remains of the action; what was done after it stays.
+        """
+        ask = self._asks.take(generation)
+        if ask is None:
+            return
+        before = self._history
+        if before is ask.after:
+            self._history = ask.before
+        else:
+            self._history = before.without(ask.request.object_id, ask.request.prompts)
+        self._announce(before)
+
+    # Runs
+
+    def _start_run(self, request: PropagationRequest) -> Run:
+        self._refuse_while_running()
+        unfinished = self._unfinished
+        if unfinished is not None and unfinished.fits(request, self.state):
+            number, resume = unfinished.number, unfinished.resume
+        else:
+            self._num_runs += 1
+            number, resume = self._num_runs, None
+        self._run = Run(
+            request,
+            number,
+            resume,
+            standing={key: known.run for key, known in self.state.objects.items()},
+            engine=self._engine,
+            store=self.store,
+            commit=self._commit,
+            finish=self._finish,
+        )
+        self.run_started.emit(self._run)
+        return self._run
+
+    def _refuse_while_running(self) -> None:
+        if self._run is None:
+            return
+        if not self._run.is_cancelled:
+            raise PropagationError(
+                f"a propagation is going on ({self._run.done} of {self._run.total} frames)",
+                remedy="let it finish, or cancel it",
+            )
+        self._run.finish()
+
+    def _commit(self, run: Run, stored: StoredFrame) -> None:
+        before = self._history
+        is_first = run.done == 0
+        if is_first:
+            # The entry is made when there is something to undo, not when the run is asked for.
+            joining = [key for key in run.standing if run.joins(key, self.state)]
+            if not joining:
+                return
+            self._history = before.pushed("propagate", self.state.counting_as(run.number, joining))
+        self._history = self._history.amended(
+            lambda state: state.with_tracks(run.number, stored.frame, stored.keys)
+        )
+        run.done = stored.resume.done
+        self._unfinished = Unfinished.after(run, stored.resume, self.state)
+        if is_first:
+            self._announce(before)
+        else:
+            self._announce_frame(before.state, stored.frame, stored.keys)
+
+    def _finish(self, run: Run) -> None:
+        self._run = None
+        if run.is_complete:
+            self._unfinished = None
+        self.run_finished.emit(run)
+
+    def _cancel_lost_run(self) -> None:
+        """Cancel a run of which nothing is shown any more: it was undone, or its objects were removed."""
+        run = self._run
+        if run is not None and not run.is_shown_in(self.state):
+            run.cancel()
+
+    # Events
+
+    def _announce(self, before: History) -> None:
+        if before is self._history:
+            return
+        old, new = before.state, self.state
+        if old.objects.keys() != new.objects.keys():
+            self.objects_changed.emit()
+        for object_id, frame in _changed_prompts(old, new):
+            self.prompts_changed.emit(object_id, frame)
+        for place in sorted(old.locks.items() ^ new.locks.items(), key=lambda item: item[0]):
+            self.locks_changed.emit(*place[0])
+        boxes: dict[FrameIndex, Box] = {}
+        for object_id, frame in changed_frames(old, new):
+            box = self._changed_box(old, object_id, frame)
+            boxes[frame] = union_box(boxes.get(frame, EMPTY_BOX), box)
+        for frame in sorted(boxes):
+            self.frame_committed.emit(frame, boxes[frame])
+        self.history_changed.emit()
+
+    def _announce_frame(
+        self, old: SessionState, frame: FrameIndex, object_ids: Iterable[ObjectId]
+    ) -> None:
+        box = EMPTY_BOX
+        for object_id in object_ids:
+            box = union_box(box, self._changed_box(old, object_id, frame))
+        self.frame_committed.emit(frame, box)
+
+    def _changed_box(self, old: SessionState, object_id: ObjectId, frame: FrameIndex) -> Box:
+        keys = (old.shown(object_id, frame), self.state.shown(object_id, frame))
+        first, second = (EMPTY_BOX if key is None else self.store.get(key).box for key in keys)
+        return union_box(first, second)
+
+
+def _changed_prompts(old: SessionState, new: SessionState) -> list[tuple[ObjectId, FrameIndex]]:
+    changed = []
+    for object_id in sorted(old.objects.keys() | new.objects.keys()):
+        before, after = (
+            state.objects[object_id].prompts if object_id in state.objects else {}
+            for state in (old, new)
+        )
+        if before is not after:
+            frames = before.keys() | after.keys()
+            changed += [(object_id, t) for t in sorted(frames) if before.get(t) != after.get(t)]
+    return changed

@@ -1,0 +1,211 @@
+"""Prompts are checked in full before anything is registered; a refused prompt leaves no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from napari_sam2.core.errors import PromptError
+from napari_sam2.core.geometry import PromptBox, nearest_index
+from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.masks import PackedMask
+from napari_sam2.core.projection import check_label, largest_label
+
+Point = tuple[float, float]
+Clicks = dict[Point, bool]
+"""(y, x) -> positive, in the order in which the points were set."""
+
+
+def check_object_id(value: object, labels_dtype: DTypeLike, next_free: int) -> ObjectId:
+    """Return `value` as an object id.
+
+    Raises
+    ------
+    PromptError
+        If it is not a whole number from 1.
+    LabelsError
+        If labels of this type cannot hold it.
+    """
+    if not is_whole(value) or int(value) < 1:
+        raise PromptError(
+            f"object id must be a whole number from 1 to {largest_label(labels_dtype)}, got {value!r}",
+            remedy=f"the next free id is {next_free}",
+        )
+    object_id = int(value)
+    check_label(object_id, labels_dtype)
+    return ObjectId(object_id)
+
+
+def check_frame(value: object, num_frames: int) -> FrameIndex:
+    """Return `value` as a frame index; negative numbers do not count from the end."""
+    if not is_whole(value) or not 0 <= int(value) < num_frames:
+        raise PromptError(
+            f"frame must be a whole number from 0 to {num_frames - 1}, got {value!r}",
+            remedy="frames count from 0",
+        )
+    return FrameIndex(int(value))
+
+
+def check_points(
+    points: ArrayLike, labels: Iterable[object] | None, shape: tuple[int, int]
+) -> Clicks:
+    """Return the points with their signs; a repeated point counts once.
+
+    Parameters
+    ----------
+    points : array of shape (N, 2), or one (y, x)
+        Frame pixels, centres at integers.
+    labels : iterable of 0 or 1, optional
+        1 positive, 0 negative; all positive if left out.
+    shape : (Y, X)
+        Of the frame.
+
+    Raises
+    ------
+    PromptError
+        For no points, NaN, a point outside the frame, a label that is not 0 or 1, or one pixel with both signs.
+    """
+    positions = _positions(points)
+    signs = [True] * len(positions) if labels is None else [_sign(label) for label in labels]
+    if len(signs) != len(positions):
+        raise PromptError(f"{len(positions)} points came with {len(signs)} labels; each needs one")
+    for y, x in positions:
+        _check_inside(y, x, shape)
+    clicks: Clicks = {}
+    return merge_clicks(clicks, zip(positions, signs, strict=True))
+
+
+def merge_clicks(earlier: Clicks, later: Iterable[tuple[Point, bool]]) -> Clicks:
+    """Return those of `later` that are new after `earlier`; `PromptError` if one pixel would get both signs."""
+    signs = {_pixel(point): (point, positive) for point, positive in earlier.items()}
+    fresh: Clicks = {}
+    for point, positive in later:
+        other = signs.setdefault(_pixel(point), (point, positive))
+        if other[1] != positive:
+            raise PromptError(
+                f"pixel {_pixel(point)} would be positive at {_text(*(other[0] if other[1] else point))} "
+                f"and negative at {_text(*(point if other[1] else other[0]))}",
+                remedy="remove one of the two points first",
+            )
+        if point not in earlier:
+            fresh[point] = positive
+    return fresh
+
+
+def check_box(box: Sequence[float], shape: tuple[int, int]) -> tuple[PromptBox, str]:
+    """Return the box in order and inside the frame, and a notice if it had to be cut ("" otherwise).
+
+    Raises
+    ------
+    PromptError
+        For NaN, a box without area, or one that lies outside the frame.
+    """
+    corners = _numbers(box, "a box").ravel()
+    if corners.size != 4:
+        raise PromptError(f"a box needs 4 numbers (y0, x0, y1, x1), got {corners.size}")
+    (y0, y1), (x0, x1) = sorted(corners[::2].tolist()), sorted(corners[1::2].tolist())
+    given = (y0, x0, y1, x1)
+    if y0 == y1 or x0 == x1:
+        raise PromptError(f"box {_text(*given)} has no area", remedy="redraw it corner to corner")
+    bottom, right = shape[0] - 0.5, shape[1] - 0.5
+    cut = (max(y0, -0.5), max(x0, -0.5), min(y1, bottom), min(x1, right))
+    if cut[0] >= cut[2] or cut[1] >= cut[3]:
+        raise PromptError(f"box {_text(*given)} is outside {shape[0]}x{shape[1]}")
+    # Half a pixel is the difference between counting pixels and pixel centres: nothing to tell anybody.
+    is_cut = max(abs(a - b) for a, b in zip(given, cut, strict=True)) > 0.5
+    notice = f"box {_text(*given)} was cut to the frame: {_text(*cut)}" if is_cut else ""
+    return cut, notice
+
+
+def check_mask(mask: ArrayLike | PackedMask, shape: tuple[int, int]) -> tuple[PackedMask, str]:
+    """Return a frame-sized mask, packed, and a notice if it covers the whole frame ("" otherwise).
+
+    Raises
+    ------
+    PromptError
+        For another shape, real numbers, more than one value beside 0, or an empty mask.
+    """
+    array = mask.to_array() if isinstance(mask, PackedMask) else np.asarray(mask)
+    if array.shape != tuple(shape):
+        raise PromptError(
+            f"mask has shape {array.shape}, the frame has {tuple(shape)}",
+            remedy="give one value for every pixel of the frame",
+        )
+    if array.dtype.kind not in "biu":
+        raise PromptError(
+            f"mask has type {array.dtype}; it says inside or outside, nothing between",
+            remedy="pass a boolean mask, for example probability > 0.5",
+        )
+    values = np.unique(array)
+    if len(values[values != 0]) > 1:
+        raise PromptError(
+            f"mask holds {len(values[values != 0])} different values",
+            remedy="pass one object at a time, for example labels == 3",
+        )
+    inside = array != 0
+    if not inside.any():
+        raise PromptError("mask is empty", remedy="paint at least one pixel")
+    notice = "the mask covers the whole frame" if inside.all() else ""
+    return PackedMask.from_array(inside), notice
+
+
+def check_positive(clicks: Clicks, *, has_mask: bool) -> None:
+    """Refuse negative points alone, unless there is a mask on the frame that they correct."""
+    if not has_mask and not any(clicks.values()):
+        raise PromptError(
+            "only negative points say what the object is not",
+            remedy="add a positive point, a box or a mask first",
+        )
+
+
+def _positions(points: ArrayLike) -> list[Point]:
+    array = _numbers(points, "points")
+    if array.size == 0:
+        raise PromptError("no points were given")
+    if array.ndim == 1 and array.size == 2:
+        array = array[None]
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise PromptError(f"points need shape (N, 2) as (y, x), got {array.shape}")
+    return [(float(y), float(x)) for y, x in array]
+
+
+def _numbers(values: Any, what: str) -> np.ndarray:
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PromptError(f"{what} must be numbers, got {values!r}") from error
+    if not np.isfinite(array).all():
+        raise PromptError(f"{what} must be finite numbers, got {array.tolist()}")
+    return array
+
+
+def _sign(label: object) -> bool:
+    is_boolean = isinstance(label, (bool, np.bool_))
+    if not is_boolean and not (is_whole(label) and label in (0, 1)):
+        raise PromptError(f"a point's label is 1 (positive) or 0 (negative), got {label!r}")
+    return bool(label)
+
+
+def _check_inside(y: float, x: float, shape: tuple[int, int]) -> None:
+    if not (0 <= nearest_index(y) < shape[0] and 0 <= nearest_index(x) < shape[1]):
+        raise PromptError(f"point {_text_point(y, x)} is outside {shape[0]}x{shape[1]}")
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Say whether `value` is a whole number of Python or numpy; a boolean is not."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _pixel(point: Point) -> tuple[int, int]:
+    return nearest_index(point[0]), nearest_index(point[1])
+
+
+def _text(*numbers: float) -> str:
+    return "(" + ", ".join(f"{number:g}" for number in numbers) + ")"
+
+
+def _text_point(y: float, x: float) -> str:
+    return f"(y={y:g}, x={x:g})"
