@@ -1,0 +1,162 @@
+"""Label stacks as files: 0 is background, any other value is an object id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sam2.core.arrays import ArrayLikeStack
+from napari_sam2.core.errors import FileFormatError, FrameReadError, LabelsError
+from napari_sam2.io.atomic import replacing
+from napari_sam2.io.frames import TIFF_SUFFIXES, open_image
+
+_IMAGEJ_LIMIT = 4_000_000_000
+"""Bytes. ImageJ's variant of TIFF has 32-bit offsets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """Distance between neighbouring pixels along each axis of a stack, and its unit."""
+
+    steps: tuple[float, ...]
+    unit: str = "pixel"
+
+
+def write_labels(
+    path: str | Path,
+    labels: ArrayLikeStack,
+    *,
+    spacing: Spacing | None = None,
+    axes: str | None = None,
+) -> Path:
+    """Write a label image (Y, X) or stack (T or Z, Y, X) as a compressed TIFF; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in ``.tif`` or ``.tiff``; a file there is replaced.
+    labels : array-like of an unsigned integer type
+        Read frame by frame.
+    spacing : Spacing, optional
+        Written where ImageJ and napari look for it.
+    axes : str, optional
+        One letter an axis, ``TYX`` by default for a stack.
+
+    Raises
+    ------
+    LabelsError
+        Labels of this shape or type cannot be written.
+    FileFormatError
+        The name does not end in ``.tif`` or ``.tiff``.
+    FrameReadError
+        The file cannot be written.
+    """
+    path = Path(path).expanduser()
+    check_labels_path(path)
+    shape, dtype = tuple(labels.shape), np.dtype(labels.dtype)
+    if len(shape) not in (2, 3) or dtype.kind != "u":
+        raise LabelsError(
+            f"labels must be 2-D or 3-D and of an unsigned integer type, got {dtype} {shape}",
+            kept="no file was written",
+        )
+    with replacing(path) as temporary:
+        _write(temporary, labels, shape, dtype, axes or "TYX"[-len(shape) :], spacing)
+    return path
+
+
+def read_labels(path: str | Path) -> np.ndarray:
+    """Return a label image or stack.
+
+    Raises
+    ------
+    LabelsError
+        The file does not hold whole numbers.
+    """
+    opened = open_image(path)
+    array = np.asarray(opened.array[...])
+    if opened.is_rgb or array.dtype.kind not in "bui":
+        raise LabelsError(
+            f"'{opened.name}' holds {array.dtype} {array.shape}, not labels",
+            remedy="labels are whole numbers, one a pixel",
+        )
+    return array
+
+
+def read_spacing(path: str | Path) -> Spacing | None:
+    """Return the pixel spacing that a TIFF of ImageJ carries, for its last three axes; None if it has none."""
+    import tifffile
+
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in TIFF_SUFFIXES or not path.is_file():
+        return None
+    try:
+        with tifffile.TiffFile(path) as file:
+            metadata, tags = file.imagej_metadata, file.pages[0].tags  # type: ignore[union-attr]
+            if not metadata:
+                return None
+            plane = [_step(tags, name) for name in ("YResolution", "XResolution")]
+            steps = (float(metadata.get("spacing", 1.0)), *plane)
+            return Spacing(steps, str(metadata.get("unit") or "pixel"))
+    except (tifffile.TiffFileError, OSError, ValueError, KeyError, ZeroDivisionError) as error:
+        raise FileFormatError(f"the pixel spacing of {path} cannot be read: {error}") from error
+
+
+def check_labels_path(path: Path) -> None:
+    """Refuse a name that labels cannot be written to, before hours are spent on them."""
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        raise FileFormatError(
+            f"labels are written as TIFF, but the name given is {path.name}",
+            remedy="end it in .tif",
+            kept="no file was written",
+        )
+    if not path.parent.is_dir():
+        raise FrameReadError(
+            f"there is no folder {path.parent}", remedy="make it first", kept="no file was written"
+        )
+
+
+def _write(
+    path: Path,
+    labels: ArrayLikeStack,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    axes: str,
+    spacing: Spacing | None,
+) -> None:
+    import tifffile
+
+    num_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    # ImageJ knows no 32-bit labels and no large files; those become a plain TIFF, which keeps shape and axes as well.
+    is_imagej = dtype.itemsize <= 2 and num_bytes < _IMAGEJ_LIMIT
+    frames = (np.asarray(labels[t]) for t in range(shape[0])) if len(shape) == 3 else None
+    tifffile.imwrite(
+        path,
+        np.asarray(labels[...]) if frames is None else frames,
+        shape=shape,
+        dtype=dtype.newbyteorder("="),
+        imagej=is_imagej,
+        bigtiff=num_bytes >= _IMAGEJ_LIMIT,
+        photometric="minisblack",
+        compression="zlib",
+        **_scale_metadata(axes, spacing),
+    )
+
+
+def _scale_metadata(axes: str, spacing: Spacing | None) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"axes": axes}
+    if spacing is None:
+        return {"metadata": metadata}
+    steps: Sequence[float] = spacing.steps[-len(axes) :]
+    metadata["unit"] = spacing.unit
+    if len(axes) == 3:
+        metadata["spacing"] = steps[0]
+    return {"metadata": metadata, "resolution": (1 / steps[-1], 1 / steps[-2])}
+
+
+def _step(tags: Any, name: str) -> float:
+    numerator, denominator = tags[name].value
+    return float(denominator) / float(numerator)

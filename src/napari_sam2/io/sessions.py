@@ -1,0 +1,170 @@
+"""Prompts as a file: versioned JSON, read strictly, because a typing error must not become another annotation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
+
+from napari_sam2.core.errors import FileFormatError, NapariSam2Error
+from napari_sam2.io.masklets import read_labels
+
+SCHEMA = 1
+"""The version that is written, and the newest that is read."""
+
+_MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FilePrompt:
+    """One entry of a prompt file: points, a box or a mask for one object on one frame.
+
+    `points`: (y, x) frame pixels; `labels`: one a point, 1 positive, 0 negative; `box`: (y0, x0, y1, x1);
+    `mask`: (Y, X), true inside. Just one of the three is set.
+    """
+
+    object_id: int
+    frame: int
+    points: tuple[tuple[float, float], ...] = ()
+    labels: tuple[int, ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFile:
+    """What a prompt file says. `axis`: the frame axis that its frames are counted along."""
+
+    axis: int
+    prompts: tuple[FilePrompt, ...]
+
+
+def read_prompts(path: str | Path) -> PromptFile:
+    """Read a prompt file; mask files are looked up beside it.
+
+    Raises
+    ------
+    FileFormatError
+        It is not a prompt file; one line names the first thing that is wrong and where.
+    """
+    path = Path(path).expanduser()
+    try:
+        parsed = _FileModel.model_validate_json(_read_json(path), strict=True)
+    except ValidationError as error:
+        raise FileFormatError(f"{path}: {_first_error(error)}", remedy=_remedy(error)) from None
+    return PromptFile(
+        parsed.axis, tuple(_to_prompt(path, n, p) for n, p in enumerate(parsed.prompts))
+    )
+
+
+_Point = tuple[FiniteFloat, FiniteFloat]
+_Corners = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _PromptModel(_Strict):
+    object: Annotated[int, Field(ge=1)]
+    frame: Annotated[int, Field(ge=0)]
+    points: Annotated[list[_Point], Field(min_length=1)] | None = None
+    labels: list[Annotated[int, Field(ge=0, le=1)]] | None = None
+    box: _Corners | None = None
+    mask: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> _PromptModel:
+        given = [name for name in ("points", "box", "mask") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"needs just one of points, box and mask, got {' and '.join(given) or 'none'}"
+            )
+        if self.labels is not None and len(self.labels) != len(self.points or ()):
+            num_points = len(self.points or ())
+            raise ValueError(f"has {len(self.labels)} labels for {num_points} points")
+        return self
+
+
+class _FileModel(_Strict):
+    schema_: Annotated[int, Field(alias="schema", ge=1, le=SCHEMA)]
+    axis: Annotated[int, Field(ge=0)] = 0
+    prompts: Annotated[list[_PromptModel], Field(min_length=1)]
+
+
+def _read_json(path: Path) -> bytes:
+    """Return the text once it is known to be JSON in which no name occurs twice."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror}") from error
+    if len(text) > _MAX_BYTES:
+        raise FileFormatError(f"{path} has more than {_MAX_BYTES >> 20} MiB; it is no prompt file")
+    try:
+        json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path} is not JSON: {error}") from error
+    return text
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            raise ValueError(f"{name!r} occurs twice")
+        table[name] = value
+    return table
+
+
+def _to_prompt(path: Path, number: int, model: _PromptModel) -> FilePrompt:
+    points = tuple(model.points or ())
+    labels = tuple(model.labels) if model.labels is not None else (1,) * len(points)
+    mask = None if model.mask is None else _read_mask(path, number, model.mask)
+    return FilePrompt(model.object, model.frame, points, labels, model.box, mask)
+
+
+def _read_mask(path: Path, number: int, name: str) -> np.ndarray:
+    """Read a mask file, named relative to the prompt file so that both can be moved together."""
+    where = f"{path}: prompts[{number}].mask"
+    if Path(name).is_absolute():
+        raise FileFormatError(
+            f"{where} is {name!r}", remedy="name the file relative to the prompt file"
+        )
+    try:
+        labels = read_labels(path.parent / name)
+    except NapariSam2Error as error:
+        raise FileFormatError(f"{where}: {error.what}", remedy=error.remedy) from error
+    if labels.ndim != 2:
+        raise FileFormatError(
+            f"{where}: {name} has shape {labels.shape}; one frame (Y, X) is needed"
+        )
+    return labels
+
+
+def _first_error(error: ValidationError) -> str:
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    first = details[0]
+    where = ""
+    for part in first["loc"]:
+        where += f"[{part}]" if isinstance(part, int) else f".{part}"
+    message = first["msg"].removeprefix("Value error, ")
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return f"{where.removeprefix('.') or 'the file'}: {message[:1].lower()}{message[1:]}{more}"
+
+
+def _remedy(error: ValidationError) -> str:
+    if error.errors()[0]["loc"] == ("schema",):
+        return f"this version reads schema {SCHEMA}; a newer napari-sam2 may have written the file"
+    return "the keys are schema, axis, prompts; of a prompt: object, frame, and points with labels, box or mask"

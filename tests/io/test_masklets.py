@@ -1,0 +1,101 @@
+"""Label stacks written and read again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_sam2.core.errors import FileFormatError, FrameReadError, LabelsError
+from napari_sam2.io.masklets import Spacing, read_labels, read_spacing, write_labels
+
+
+def labels_of(shape, dtype, high=200):
+    return np.random.default_rng(0).integers(0, high, shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
+@pytest.mark.parametrize("shape", [(5, 6), (4, 5, 6), (1, 5, 6)])
+def test_labels_come_back_as_they_were(tmp_path, dtype, shape):
+    labels = labels_of(shape, dtype)
+    path = write_labels(tmp_path / "l.tif", labels)
+    again = read_labels(path)
+    np.testing.assert_array_equal(again.reshape(shape), labels)
+    assert again.dtype == dtype
+    assert [file.name for file in tmp_path.iterdir()] == ["l.tif"]
+
+
+def test_a_stack_is_written_frame_by_frame(tmp_path):
+    class Lazy:
+        shape, dtype, asked = (4, 5, 6), np.dtype(np.uint16), []
+
+        def __getitem__(self, key):
+            self.asked.append(key)
+            return labels_of((5, 6), np.uint16)
+
+    lazy = Lazy()
+    write_labels(tmp_path / "l.tif", lazy)
+    assert lazy.asked == [0, 1, 2, 3]
+
+
+def test_labels_are_compressed(tmp_path):
+    write_labels(tmp_path / "l.tif", np.zeros((10, 256, 256), np.uint16))
+    assert (tmp_path / "l.tif").stat().st_size < 50_000
+
+
+def test_the_spacing_stands_where_imagej_looks_for_it(tmp_path):
+    spacing = Spacing((3.0, 0.5, 0.25), "um")
+    write_labels(tmp_path / "l.tif", labels_of((4, 5, 6), np.uint16), spacing=spacing, axes="ZYX")
+    found = read_spacing(tmp_path / "l.tif")
+    assert found.steps == pytest.approx(spacing.steps)
+    assert found.unit == "um"
+    with tifffile.TiffFile(tmp_path / "l.tif") as file:
+        assert file.is_imagej
+        assert file.series[0].axes == "ZYX"
+
+
+def test_no_spacing_is_none(tmp_path):
+    tifffile.imwrite(tmp_path / "plain.tif", labels_of((4, 5), np.uint16))
+    np.save(tmp_path / "a.npy", np.zeros((2, 2)))
+    assert read_spacing(tmp_path / "plain.tif") is None
+    assert read_spacing(tmp_path / "a.npy") is None
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((2, 2)), np.zeros((2, 2), np.int32), np.zeros(3, np.uint8)]
+)
+def test_what_are_no_labels_is_not_written(tmp_path, array):
+    with pytest.raises(LabelsError, match="unsigned integer"):
+        write_labels(tmp_path / "l.tif", array)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_or_folder_that_cannot_be_is_told_first(tmp_path):
+    with pytest.raises(FileFormatError, match=r"end it in \.tif"):
+        write_labels(tmp_path / "l.png", labels_of((4, 5), np.uint8))
+    with pytest.raises(FrameReadError, match="there is no folder"):
+        write_labels(tmp_path / "none" / "l.tif", labels_of((4, 5), np.uint8))
+
+
+def test_a_failure_half_way_leaves_the_old_file_and_no_litter(tmp_path):
+    class Failing:
+        shape, dtype = (4, 5, 6), np.dtype(np.uint16)
+
+        def __getitem__(self, key):
+            if key == 2:
+                raise KeyboardInterrupt
+            return labels_of((5, 6), np.uint16)
+
+    before = labels_of((4, 5, 6), np.uint16)
+    write_labels(tmp_path / "l.tif", before)
+    with pytest.raises(KeyboardInterrupt):
+        write_labels(tmp_path / "l.tif", Failing())
+    np.testing.assert_array_equal(read_labels(tmp_path / "l.tif"), before)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 5), np.float32), np.zeros((4, 5, 3), np.uint8)])
+def test_a_file_that_holds_no_labels_is_refused(tmp_path, array):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(LabelsError, match="not labels"):
+        read_labels(tmp_path / "a.npy")
