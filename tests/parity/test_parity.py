@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-CASES = Path(__file__).parent / "cases"
-ABSENT = -1000.0  # references use -1024 where an object has no result
+sys.path.insert(0, str(Path(__file__).parent))
+from compare import ABSENT, CASES, differences
+from run_case import run_case
+
 FULL_SIZE = 1024
-
-
-def _runner():
-    spec = importlib.util.spec_from_file_location("run_case", CASES.parent / "run_case.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _parameters() -> list:
@@ -30,20 +25,10 @@ def _parameters() -> list:
     return parameters
 
 
-def differences(reference: np.ndarray, answer: np.ndarray) -> tuple[float, float]:
-    """Return the largest and the mean difference in units of the reference's spread."""
-    visible = reference > ABSENT
-    if not visible.any():
-        return 0.0, 0.0
-    spread = float(reference[visible].std()) or 1.0
-    gap = np.abs(reference[visible].astype(np.float64) - answer[visible]) / spread
-    return float(gap.max()), float(gap.mean())
-
-
 @pytest.mark.parametrize("path", _parameters())
 def test_answers_are_those_of_the_official_release(path: Path) -> None:
     case = json.loads(path.read_text())
-    answer = _runner().run_case(case)
+    answer = run_case(case)
     is_exact = case["memory_dtype"] == "float32"
     num_pixels = case["image_size"] ** 2
     with np.load(path.with_suffix(".npz")) as reference:
