@@ -1,0 +1,18 @@
+"""What all subcommands share at the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+
+
+def new_app(help: str | None = None) -> typer.Typer:
+    """Return the typer app of a subcommand, in plain text as all of them."""
+    return typer.Typer(help=help, add_completion=False, rich_markup_mode=None)
+
+
+def progress_bar(total: int, label: str) -> Any:
+    """Return a context manager whose value has `update(steps)`; where stderr is no terminal, only `label` is shown."""
+    return typer.progressbar(length=total, label=label, file=sys.stderr, show_pos=True)

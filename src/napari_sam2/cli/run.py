@@ -1,0 +1,188 @@
+"""``napari-sam2 run``: prompts from a file, propagated through a stack, labels to a file; no window."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from napari_sam2.cli.console import new_app, progress_bar
+from napari_sam2.core.errors import FileFormatError, NapariSam2Error, OptionError
+
+if TYPE_CHECKING:
+    from napari_sam2.api import Session
+    from napari_sam2.io.sessions import FilePrompt, PromptFile
+
+app = new_app()
+
+
+@app.command()
+def run(
+    image: Annotated[
+        Path,
+        typer.Argument(metavar="IMAGE", help="TIFF, .npy, .npz, zarr, or a folder of pictures."),
+    ],
+    prompts: Annotated[Path, typer.Option("--prompts", "-p", help="Prompt file (JSON).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Labels to write (.tif).")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A name that 'models list' shows, or a file.")
+    ] = "nano",
+    axis: Annotated[
+        int | None, typer.Option(help="Frame axis; by default what the prompt file says.", min=0)
+    ] = None,
+    direction: Annotated[
+        Literal["both", "forward", "backward"], typer.Option(help="From the prompted frames.")
+    ] = "both",
+    limits: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="Intensities that become black and white."),
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the network runs.")
+    ] = "auto",
+    overlay: Annotated[
+        Path | None, typer.Option(help="Picture of the labels over some frames to write (.png).")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report for a program.")
+    ] = False,
+) -> None:
+    """Segment the prompted objects through a whole stack and write the labels."""
+    _check_outputs(out, overlay, overwrite)
+    from napari_sam2.io.sessions import read_prompts
+
+    file = read_prompts(prompts)
+    chosen_axis = _frame_axis(file, axis)
+    from napari_sam2.api import Session
+
+    session = Session(image, axis=chosen_axis, model=model, limits=limits, device=device)
+    start = time.perf_counter()
+    num_results = _segment(session, file.prompts, direction)
+    seconds = time.perf_counter() - start
+    _write(session, image, out, overlay, chosen_axis, file.prompts)
+    _report(
+        {
+            "labels": str(out),
+            "overlay": str(overlay) if overlay else None,
+            "image": str(image),
+            "model": model,
+            "version": _version(),
+            "axis": chosen_axis,
+            "direction": direction,
+            "limits": [session.mapping.low, session.mapping.high],
+            "objects": [int(object_id) for object_id in session.objects],
+            "frames": len(session.frames),
+            "seconds": round(seconds, 3),
+            "seconds_per_frame": round(seconds / max(num_results, 1), 4),
+        },
+        as_json,
+    )
+
+
+def _check_outputs(out: Path, overlay: Path | None, overwrite: bool) -> None:
+    """Refuse what cannot be written before hours are spent on it."""
+    from napari_sam2.io.masklets import check_labels_path
+    from napari_sam2.io.overlay import check_overlay_path
+
+    check_labels_path(out)
+    if overlay is not None:
+        check_overlay_path(overlay)
+    for path in (out, overlay):
+        if path is not None and path.exists() and not overwrite:
+            raise FileFormatError(
+                f"{path} exists",
+                remedy="give another name, or --overwrite",
+                kept="it was left alone",
+            )
+
+
+def _frame_axis(file: PromptFile, axis: int | None) -> int:
+    if axis is not None and axis != file.axis:
+        raise OptionError(
+            f"--axis is {axis}, but the prompt file counts frames along axis {file.axis}",
+            remedy="prompts are valid along one axis only; leave --axis out or correct the file",
+        )
+    return file.axis
+
+
+def _segment(session: Session, prompts: tuple[FilePrompt, ...], direction: str) -> int:
+    """Give all prompts, propagate, and return how many frames were answered."""
+    with progress_bar(len(prompts), "prompts") as bar:
+        for number, prompt in enumerate(prompts):
+            _add(session, number, prompt)
+            bar.update(1)
+    propagation = session.propagate(direction=direction)
+    with progress_bar(propagation.total, "frames ") as bar:
+        for _ in propagation:
+            bar.update(1)
+    return len(prompts) + propagation.total
+
+
+def _add(session: Session, number: int, prompt: FilePrompt) -> None:
+    try:
+        if prompt.mask is not None:
+            session.add_mask(prompt.object_id, prompt.frame, prompt.mask)
+        elif prompt.box is not None:
+            session.add_box(prompt.object_id, prompt.frame, prompt.box)
+        else:
+            session.add_points(prompt.object_id, prompt.frame, prompt.points, labels=prompt.labels)
+    except NapariSam2Error as error:
+        raise type(error)(
+            f"prompts[{number}]: {error.what}", kept="no file was written", remedy=error.remedy
+        ) from error
+
+
+def _write(
+    session: Session,
+    image: Path,
+    out: Path,
+    overlay: Path | None,
+    axis: int,
+    prompts: tuple[FilePrompt, ...],
+) -> None:
+    from napari_sam2.io.masklets import read_spacing, write_labels
+    from napari_sam2.io.overlay import write_overlay
+
+    write_labels(out, _as_image(session, axis), spacing=read_spacing(image))
+    if overlay is not None:
+        marks: dict[int, list[tuple[float, float, bool]]] = {}
+        for prompt in prompts:
+            points = zip(prompt.points, prompt.labels, strict=True)
+            marks.setdefault(prompt.frame, []).extend(
+                (y, x, label == 1) for (y, x), label in points
+            )
+        write_overlay(overlay, session.frames, session.labels, session.mapping, marks=marks)
+
+
+def _as_image(session: Session, axis: int) -> Any:
+    """Return the labels with the axes of the image, whose frames may lie along another than the first."""
+    import numpy as np
+
+    if session.stack_view.frame_axis is None:
+        return session.labels[0]
+    return session.labels if axis == 0 else np.moveaxis(np.asarray(session.labels), 0, axis)
+
+
+def _report(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+        return
+    num_objects = len(report["objects"])
+    typer.echo(
+        f"{report['labels']}: {num_objects} object{'s' * (num_objects != 1)} on {report['frames']} frames, "
+        f"{report['seconds_per_frame']:.2f} s a frame with {report['model']}"
+    )
+    if report["overlay"]:
+        typer.echo(report["overlay"])
+
+
+def _version() -> str:
+    from napari_sam2 import __version__
+
+    return __version__
