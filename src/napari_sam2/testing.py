@@ -6,6 +6,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from napari_sam2.core.messages import (
 )
 from napari_sam2.core.plan import Track, plan_of
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
+
+if TYPE_CHECKING:
+    from napari_sam2.model.sam2 import Sam2
 
 
 def moving_discs(
@@ -71,6 +75,7 @@ class _Pass:
     mask: PackedMask
     brightness: float
     checksum: int
+    is_lost: bool = False
 
 
 class FakeSegmenter:
@@ -134,9 +139,8 @@ class FakeSegmenter:
             for track in planned.tracks:
                 now = self._pass(passes, track, planned.is_reverse, said[track.object_id])
                 passes[track.object_id] = now = _step(now, image)
-                masks.append(
-                    _object_mask(track.object_id, now.mask.to_array(), 1 + now.checksum % 12)
-                )
+                shown = np.zeros_like(image, bool) if now.is_lost else now.mask.to_array()
+                masks.append(_object_mask(track.object_id, shown, 1 + now.checksum % 12))
             yield FrameResult(
                 planned.frame, tuple(masks), len(plan), ResumePoint(number, dict(passes))
             )
@@ -240,7 +244,7 @@ def _step(now: _Pass, image: np.ndarray) -> _Pass:
     packed = PackedMask.from_array(np.zeros_like(region) if is_lost else region)
     checksum = _checksum(now.checksum, packed)
     kept = now.mask if is_lost else packed
-    return _Pass(now.track, now.is_reverse, kept, now.brightness, checksum)
+    return _Pass(now.track, now.is_reverse, kept, now.brightness, checksum, is_lost)
 
 
 def _object_mask(object_id: ObjectId, mask: np.ndarray, strength: int) -> ObjectMask:
@@ -262,3 +266,33 @@ def _exact(value: object) -> object:
     if isinstance(value, (tuple, list)):
         return [_exact(item) for item in value]
     return value
+
+
+def tiny_sam2(seed: int = 3) -> Sam2:
+    """Return a seeded random SAM 2 of 64 x 64 model pixels and 0.3 million parameters, for tests in milliseconds.
+
+    Its weights are scaled so that masks differ from frame to frame and from prompt to prompt; they mean nothing.
+    With seed 3 objects are mostly visible, not always.
+    """
+    import torch
+
+    from napari_sam2.model.config import DecoderConfig, MemoryConfig, Sam2Config, TrunkConfig
+    from napari_sam2.model.sam2 import Sam2
+
+    trunk = TrunkConfig(embed_dim=8, stages=(1, 1, 1, 1), global_blocks=(2,), position_size=4)
+    memory = MemoryConfig(width=16, num_layers=1, feedforward=32, dropout=0.0, fuser_blocks=1)
+    decoder = DecoderConfig(num_heads=2, mlp_width=32, head_width=32, mask_prompt_channels=4)
+    network = Sam2(Sam2Config("tiny_test", 64, 32, trunk, memory, decoder)).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            noise = torch.randn(tensor.shape, generator=generator)
+            if tensor.ndim > 1:
+                tensor.copy_(noise * 1.6 / max(tensor[0].numel(), 1) ** 0.5)
+            elif name.endswith("bias"):
+                tensor.copy_(0.1 * noise)
+            else:
+                tensor.copy_(1 + 0.1 * noise)
+        network.mask_decoder.object_head.layers[-1].weight.mul_(0.3)
+        network.mask_decoder.object_head.layers[-1].bias.fill_(2.0)  # mostly visible
+    return network
