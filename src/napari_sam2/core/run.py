@@ -45,7 +45,7 @@ class Run:
     resume : ResumePoint or None
         Where the run continues an earlier one.
     number : int
-        Counts the runs of a session from 1; a continued run keeps its number.
+        Grows from run to run of a session; a continued run keeps its number.
     total : int
         How many results the whole run gives, those of the run that it continues included.
     done : int

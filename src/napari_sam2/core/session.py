@@ -254,7 +254,7 @@ class Session(Timeline):
                     raise PromptError(f"object {object_id} comes twice on frame {given.frame}")
                 said = edits.check_frame_prompts(given, self.frames.shape)
                 answer = self._person_answer(object_id, said)
-                state = state.with_prompts(object_id, said, answer, self._num_runs + 1)
+                state = state.with_prompts(object_id, said, answer, self._new_standing)
         for lock in locks:
             if state.prompts_on(lock.object_id, lock.frame) is None:
                 raise PromptError(
@@ -352,7 +352,7 @@ class Session(Timeline):
         lock: bool = False,
     ) -> None:
         answer = self._person_answer(object_id, prompts)
-        state = self.state.with_prompts(object_id, prompts, answer, self._num_runs + 1)
+        state = self.state.with_prompts(object_id, prompts, answer, self._new_standing)
         if lock:
             state = state.with_lock(Lock(object_id, prompts.frame))
         self._act(action, state)
@@ -383,5 +383,5 @@ class Session(Timeline):
             )
         prompts = edits.with_mask(frame, mask)
         answer = self._person_answer(object_id, prompts)
-        state = self.state.with_prompts(object_id, prompts, answer, self._num_runs + 1)
+        state = self.state.with_prompts(object_id, prompts, answer, self._new_standing)
         return state.with_lock(Lock(object_id, frame, from_tracking=True))

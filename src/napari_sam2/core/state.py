@@ -31,7 +31,8 @@ class ObjectState:
 
     `answers` and `tracks` map a frame to a record; on a prompted frame the answer is shown, and what tracking found
     there earlier waits underneath. `pending`: prompted frames whose answer is still to come.
-    `run`: the run that answers count as when masks overlap: the last one that tracked the object.
+    `run`: the run that answers count as when masks overlap: the last one that tracked the object, or, before any,
+    a number between the runs before and after.
     """
 
     object_id: ObjectId

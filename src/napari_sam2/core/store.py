@@ -27,7 +27,7 @@ PERSON_SCORE = 10.0
 class MaskRecord:
     """One object on one frame, as it is kept.
 
-    `run`: number of the propagation that made it, from 1; `NO_RUN` for prompted frames.
+    `run`: number of the propagation that made it, above 0; `NO_RUN` for prompted frames.
     `box`: (y0, x0, y1, x1) frame pixels, half open; `bits`: row-major bits of the box;
     `strength`: zlib-compressed uint8 of the box (see `ObjectMask.strength`).
     """

@@ -39,7 +39,7 @@ class Timeline:
         self._history = History(Entry("", SessionState()))
         self._asks = Asks()
         self._held_answers: list[PromptResult] | None = None
-        self._generation = self._num_runs = self._highest_id = 0
+        self._generation = self._clock = self._highest_id = 0
         self._run: Run | None = None
         self._unfinished: Unfinished | None = None
 
@@ -62,6 +62,11 @@ class Timeline:
     def run(self) -> Run | None:
         """The run that is going on."""
         return self._run
+
+    @property
+    def _new_standing(self) -> int:
+        """What a new object counts as: later than all runs so far (even numbers), earlier than the next one."""
+        return self._clock + 1
 
     # Undo and redo
 
@@ -169,8 +174,8 @@ class Timeline:
         if unfinished is not None and unfinished.fits(request, self.state):
             number, resume = unfinished.number, unfinished.resume
         else:
-            self._num_runs += 1
-            number, resume = self._num_runs, None
+            self._clock += 2
+            number, resume = self._clock, None
         self._run = Run(
             request,
             number,
