@@ -1,0 +1,1 @@
+"""Scores, floors, simulated clicks, validation sequences and reports (numpy and scipy)."""

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sam2.evaluation.clicks import Click, correction_click, first_click, innermost_pixel
+
+
+def _mask(*boxes, shape=(20, 30)):
+    mask = np.zeros(shape, bool)
+    for y0, x0, y1, x1 in boxes:
+        mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def test_the_first_click_is_in_the_middle_of_a_square():
+    assert first_click(_mask((4, 10, 9, 15))) == Click(6, 12, True)
+
+
+def test_the_click_of_a_dumbbell_is_in_its_larger_end_not_in_its_centre():
+    dumbbell = _mask((2, 2, 9, 9), (5, 9, 6, 20), (3, 20, 8, 25))
+    assert innermost_pixel(dumbbell) == (5, 5)
+
+
+def test_a_ring_is_clicked_on_itself():
+    ring = _mask((2, 2, 15, 15)) & ~_mask((5, 5, 12, 12))
+    assert ring[innermost_pixel(ring)]
+
+
+def test_of_equally_deep_pixels_the_middle_one_is_taken():
+    assert innermost_pixel(_mask((4, 3, 7, 24))) == (5, 13)
+
+
+def test_the_edge_of_the_frame_is_a_border():
+    assert innermost_pixel(_mask((0, 0, 9, 5))) == (4, 2)
+
+
+def test_an_empty_mask_has_no_click():
+    with pytest.raises(ValueError, match="innermost"):
+        innermost_pixel(_mask())
+
+
+def test_a_missing_piece_gets_a_positive_click():
+    reference = _mask((2, 2, 12, 12), (14, 20, 17, 23))
+    prediction = _mask((14, 20, 17, 23), (2, 20, 5, 23))
+    click = correction_click(prediction, reference)
+    assert click is not None
+    assert click.positive
+    assert (click.y, click.x) in {(6, 6), (6, 7), (7, 6), (7, 7)}
+
+
+def test_a_surplus_piece_gets_a_negative_click():
+    reference = _mask((2, 2, 8, 8))
+    prediction = reference | _mask((10, 15, 17, 22))
+    assert correction_click(prediction, reference) == Click(13, 18, False)
+
+
+def test_many_small_errors_do_not_add_up_to_a_large_one():
+    reference = _mask((2, 2, 7, 7))
+    specks = _mask(*[(y, x, y + 1, x + 1) for y in range(9, 20, 2) for x in range(0, 30, 2)])
+    assert correction_click(specks, reference) == Click(4, 4, True)
+
+
+def test_a_perfect_mask_needs_no_click():
+    mask = _mask((2, 2, 7, 7))
+    assert correction_click(mask, mask) is None
