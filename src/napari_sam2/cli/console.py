@@ -14,5 +14,8 @@ def new_app(help: str | None = None) -> typer.Typer:
 
 
 def progress_bar(total: int, label: str) -> Any:
-    """Return a context manager whose value has `update(steps)`; where stderr is no terminal, only `label` is shown."""
-    return typer.progressbar(length=total, label=label, file=sys.stderr, show_pos=True)
+    """Return a context manager whose value has `update(steps)`; nothing is shown where stderr is no terminal."""
+    is_hidden = not sys.stderr.isatty()
+    return typer.progressbar(
+        length=total, label=label, file=sys.stderr, show_pos=True, hidden=is_hidden
+    )

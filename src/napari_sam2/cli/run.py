@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_sam2.cli.console import new_app, progress_bar
-from napari_sam2.core.errors import FileFormatError, NapariSam2Error, OptionError
+from napari_sam2.core.errors import FileFormatError, LabelsError, OptionError, PromptError
 
 if TYPE_CHECKING:
     from napari_sam2.api import Session
@@ -132,7 +132,7 @@ def _add(session: Session, number: int, prompt: FilePrompt) -> None:
             session.add_box(prompt.object_id, prompt.frame, prompt.box)
         else:
             session.add_points(prompt.object_id, prompt.frame, prompt.points, labels=prompt.labels)
-    except NapariSam2Error as error:
+    except (PromptError, LabelsError) as error:
         raise type(error)(
             f"prompts[{number}]: {error.what}", kept="no file was written", remedy=error.remedy
         ) from error

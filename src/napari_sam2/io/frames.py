@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,8 +103,14 @@ def _open_tiff(path: Path) -> OpenedImage:
     import tifffile
     import zarr
 
-    series = tifffile.TiffFile(path).series[0]
-    array = zarr.open(series.aszarr(level=0), mode="r")
+    file = tifffile.TiffFile(path)
+    try:
+        series = file.series[0]
+        array = zarr.open(series.aszarr(level=0), mode="r")
+    except BaseException:
+        file.close()
+        raise
+    weakref.finalize(array, file.close)  # the file is open as long as somebody may ask for a frame
     return OpenedImage(array, series.axes.endswith("S"), path.name)  # type: ignore[arg-type]
 
 

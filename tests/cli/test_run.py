@@ -1,0 +1,227 @@
+"""``run``: prompts from a file through a stack to labels, with a network of random weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from skimage.io import imread
+
+from napari_sam2.io.masklets import Spacing, read_labels, read_spacing, write_labels
+from napari_sam2.testing import moving_discs
+
+
+@pytest.fixture
+def stack():
+    return moving_discs(num_frames=4, size=48, num_objects=2, seed=0)[0]
+
+
+@pytest.fixture
+def files(tmp_path, stack):
+    """Image and prompt file; `prompts(...)` rewrites the latter."""
+    image = tmp_path / "image.tif"
+    write_labels(image, stack.astype(np.uint16), spacing=Spacing((2.0, 0.5, 0.5), "um"), axes="ZYX")
+    path = tmp_path / "prompts.json"
+
+    def prompts(*entries, **keys):
+        path.write_text(json.dumps({"schema": 1, "prompts": entries, **keys}))
+        return path
+
+    prompts({"object": 1, "frame": 1, "points": [[20, 20]]})
+    return image, path, prompts
+
+
+@pytest.fixture
+def run(call, files, tmp_path, random_nano):
+    image, path, _ = files
+
+    def run(*more, image=image, out=tmp_path / "labels.tif"):
+        return call("run", image, "-p", path, "-o", out, "-m", random_nano, *more)
+
+    return run
+
+
+def test_labels_have_the_shape_and_spacing_of_the_image(run, files, tmp_path, stack):
+    files[2](
+        {"object": 1, "frame": 1, "points": [[20, 20], [1, 1]], "labels": [1, 0]},
+        {"object": 7, "frame": 2, "box": [10, 10, 30, 30]},
+    )
+    code, out, err = run()
+    assert code == 0, err
+    labels = read_labels(tmp_path / "labels.tif")
+    assert (labels.shape, labels.dtype) == (stack.shape[:3], np.uint16)
+    assert set(np.unique(labels)) <= {0, 1, 7}
+    assert read_spacing(tmp_path / "labels.tif") == read_spacing(files[0])
+    assert "2 objects on 4 frames" in out
+
+
+def test_a_mask_prompt_is_kept_on_its_frame(run, files, tmp_path):
+    mask = np.zeros((48, 48), np.uint8)
+    mask[10:20, 5:9] = 1
+    write_labels(tmp_path / "mask.tif", mask)
+    files[2]({"object": 3, "frame": 2, "mask": "mask.tif"})
+    assert run()[0] == 0
+    np.testing.assert_array_equal(read_labels(tmp_path / "labels.tif")[2], mask * 3)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_labels_keep_the_order_of_the_axes_along_another_frame_axis(run, files, tmp_path, axis):
+    stack = np.zeros((40, 44, 48), np.uint16)
+    np.save(tmp_path / "image.npy", stack)
+    shape = tuple(np.delete(stack.shape, axis))
+    mask = np.zeros(shape, np.uint8)
+    mask[3:20, 4:9] = 1
+    write_labels(tmp_path / "mask.tif", mask)
+    files[2]({"object": 1, "frame": 5, "mask": "mask.tif"}, axis=axis)
+    code, _, err = run("--direction", "forward", image=tmp_path / "image.npy")
+    assert code == 0, err
+    labels = read_labels(tmp_path / "labels.tif")
+    assert labels.shape == stack.shape
+    np.testing.assert_array_equal(labels.take(5, axis), mask)
+
+
+def test_a_single_picture_needs_no_propagation(run, files, tmp_path, stack):
+    np.save(tmp_path / "one.npy", stack[0])
+    files[2]({"object": 1, "frame": 0, "points": [[20, 20]]})
+    code, _, err = run(image=tmp_path / "one.npy")
+    assert code == 0, err
+    assert read_labels(tmp_path / "labels.tif").shape == stack.shape[1:3]
+
+
+def test_direction_says_which_frames_are_answered(run, tmp_path, files):
+    mask = np.ones((48, 48), np.uint8)
+    write_labels(tmp_path / "mask.tif", mask)
+    files[2]({"object": 1, "frame": 2, "mask": "mask.tif"})
+    run("--direction", "backward")
+    assert not read_labels(tmp_path / "labels.tif")[3].any()
+    run("--direction", "forward", "--overwrite")
+    assert not read_labels(tmp_path / "labels.tif")[:2].any()
+
+
+def test_overlay_and_report_are_made_on_request(run, tmp_path):
+    code, out, err = run("--overlay", tmp_path / "o.png", "--json", "--limits", "0", "200")
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["objects"] == [1]
+    assert report["frames"] == 4
+    assert report["limits"] == [0, 200]
+    assert report["seconds_per_frame"] > 0
+    assert imread(tmp_path / "o.png").shape[2] == 3
+
+
+def test_the_same_run_twice_writes_the_same_labels(run, tmp_path):
+    run()
+    run(out=tmp_path / "again.tif")
+    first, second = (read_labels(tmp_path / name) for name in ("labels.tif", "again.tif"))
+    np.testing.assert_array_equal(first, second)
+
+
+BAD_PROMPTS = {
+    "outside": ({"object": 1, "frame": 0, "points": [[-3, 700]]}, r"prompts[0]: point"),
+    "second entry": (
+        [
+            {"object": 1, "frame": 0, "points": [[1, 1]]},
+            {"object": 1, "frame": 9, "points": [[1, 1]]},
+        ],
+        "prompts[1]: frame must be a whole number from 0 to 3, got 9",
+    ),
+    "both signs": (
+        {"object": 1, "frame": 0, "points": [[5, 5], [5, 5]], "labels": [1, 0]},
+        "prompts[0]: ",
+    ),
+    "no area": ({"object": 1, "frame": 0, "box": [5, 5, 5, 9]}, "prompts[0]: "),
+    "id beyond the labels": ({"object": 70_000, "frame": 0, "points": [[5, 5]]}, "prompts[0]: "),
+    "mask of another shape": ({"object": 1, "frame": 0, "mask": "small.tif"}, "prompts[0]: "),
+}
+
+
+@pytest.mark.parametrize(("entries", "message"), BAD_PROMPTS.values(), ids=BAD_PROMPTS)
+def test_a_bad_prompt_is_named_and_nothing_is_written(
+    refuse, files, tmp_path, random_nano, entries, message
+):
+    write_labels(tmp_path / "small.tif", np.ones((4, 4), np.uint8))
+    image, path, prompts = files
+    prompts(*(entries if isinstance(entries, list) else [entries]))
+    out = tmp_path / "labels.tif"
+    assert message in refuse("run", image, "-p", path, "-o", out, "-m", random_nano, "--json")
+    assert not out.exists()
+
+
+def wrong(**changes):
+    return changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image": "none.tif"}, "there is no file or folder"),
+        ({"image": "prompts.json"}, "cannot be opened"),
+        ({"prompts": "none.json"}, "cannot be read"),
+        ({"prompts": "image.tif"}, "is not JSON"),
+        ({"out": "none/labels.tif"}, "there is no folder"),
+        ({"out": "labels.png"}, "end it in .tif"),
+        ({"out": "image.tif"}, "exists; give another name, or --overwrite"),
+        ({"overlay": "o.tif"}, "end it in .png"),
+        ({"model": "giant"}, "choose one of nano"),
+        ({"model": "sam2_large"}, "napari-sam2 models pull sam2_large"),
+        ({"model": "image.tif"}, "is not one of the official checkpoints"),
+        ({"axis": "1"}, "--axis is 1, but the prompt file counts frames along axis 0"),
+        ({"limits": "5 1"}, "low <= high"),
+    ],
+)
+def test_other_wrong_input_is_told_before_any_work(
+    refuse, files, tmp_path, random_nano, monkeypatch, changes, message
+):
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "image": "image.tif",
+        "prompts": "prompts.json",
+        "out": "labels.tif",
+        "model": random_nano,
+    }
+    given |= changes
+    options = [
+        part for name, value in given.items() if name != "image" for part in option(name, value)
+    ]
+    assert message in refuse("run", given["image"], *options)
+    assert not (tmp_path / "labels.tif").exists()
+
+
+def option(name, value):
+    return (f"--{name}", *str(value).split()) if name == "limits" else (f"--{name}", value)
+
+
+def test_an_image_without_frames_is_refused(refuse, files, tmp_path, random_nano):
+    np.save(tmp_path / "empty.npy", np.zeros((0, 8, 8), np.uint8))
+    line = refuse(
+        "run", tmp_path / "empty.npy", "-p", files[1], "-o", tmp_path / "l.tif", "-m", random_nano
+    )
+    assert "axis 0 is empty" in line
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT and no pty")
+def test_ctrl_c_ends_with_130_and_leaves_no_labels(files, tmp_path, random_nano):
+    stack = np.zeros((5000, 48, 48), np.uint8)
+    tifffile.imwrite(tmp_path / "long.tif", stack, photometric="minisblack")
+    command = [sys.executable, "-m", "napari_sam2", "run", tmp_path / "long.tif", "-p", files[1]]
+    ours, theirs = os.openpty()  # the progress bar is shown on a terminal only
+    process = subprocess.Popen(
+        [*command, "-o", tmp_path / "labels.tif", "-m", random_nano], stderr=theirs
+    )
+    os.close(theirs)
+    terminal = os.fdopen(ours, "rb", buffering=0)
+    seen = b""
+    while b"frames" not in seen or b"10/4999" not in seen:
+        seen += terminal.read(1000)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert terminal.read(100_000).endswith(b"napari-sam2: interrupted\r\n")
+    terminal.close()
+    assert not (tmp_path / "labels.tif").exists()
