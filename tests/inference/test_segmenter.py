@@ -225,7 +225,9 @@ def test_a_small_embedding_cache_gives_the_same_masks(make) -> None:
     ],
 )
 def test_every_option_runs_and_stays_resumable(make, change) -> None:
-    three = ObjectPrompts(3, (clicked(0, (9.0, 9.0)), clicked(3, (9.0, 30.0)), clicked(6, (30.0, 9.0))))
+    three = ObjectPrompts(
+        3, (clicked(0, (9.0, 9.0)), clicked(3, (9.0, 30.0)), clicked(6, (30.0, 9.0)))
+    )
     request = request_of(ONE, three)
     options = replace(NATIVE, **change)
     whole = list(make(options).propagate(request))

@@ -25,7 +25,7 @@ from napari_sam2.model.sam2 import ImageFeatures, Sam2
 from napari_sam2.model.state_dict import to_official, to_ours
 
 sys.path.insert(0, str(Path(__file__).parent / "cases"))
-import procedural  # noqa: E402
+import procedural
 
 SIZES = {"t": "tiny", "s": "small", "b+": "base_plus", "l": "large"}
 OBJECT_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"

@@ -89,7 +89,9 @@ class Conditioner:
         features = self._embed(prompts.frame)
         last = prompts.steps[-1]
         if last.mask is not None:
-            mask = to_model_mask(self._cut(last.mask), self._network.config.image_size, self._device)
+            mask = to_model_mask(
+                self._cut(last.mask), self._network.config.image_size, self._device
+            )
             return Answer(adopt_mask(self._network, features, mask), last.mask)
         previous = self._refined(prompts) if earlier is None else earlier.output.logits
         output = decode(
@@ -106,7 +108,9 @@ class Conditioner:
         """Return the mask that was shown at the first click as logits, if there was one."""
         if prompts.refines is None or not prompts.refines.area:
             return None
-        mask = to_model_mask(self._cut(prompts.refines), self._network.config.image_size, self._device)
+        mask = to_model_mask(
+            self._cut(prompts.refines), self._network.config.image_size, self._device
+        )
         return adopt_mask(self._network, self._embed(prompts.frame), mask).logits
 
     def _cut(self, mask: PackedMask) -> np.ndarray:

@@ -45,4 +45,5 @@ def _small_components(mask: np.ndarray, limit: int) -> np.ndarray:
     areas = np.bincount(components.ravel(), minlength=count + 1)
     is_small = areas <= limit
     is_small[0] = False
-    return is_small[components]
+    small: np.ndarray = is_small[components]
+    return small

@@ -52,9 +52,7 @@ class Pass:
 
     def after(self, frame: int, entry: MemoryEntry) -> Pass:
         """Return the pass with one more frame remembered and the unreachable ones forgotten."""
-        return Pass(
-            self.anchor, self.is_reverse, window_of({**self.recent, frame: entry}, frame)
-        )
+        return Pass(self.anchor, self.is_reverse, window_of({**self.recent, frame: entry}, frame))
 
 
 class Sam2Segmenter:
@@ -119,7 +117,9 @@ class Sam2Segmenter:
         for number, planned in enumerate(plan[done:], start=done + 1):
             # The context is left at every yield: the caller's own torch code runs in between.
             with torch.inference_mode(), self._policy.autocast():
-                prompts = {track.object_id: conditioning[track.object_id] for track in planned.tracks}
+                prompts = {
+                    track.object_id: conditioning[track.object_id] for track in planned.tracks
+                }
                 memories = {
                     object_id: {p.frame: self._conditioner.memory(p) for p in item.frames}
                     for object_id, item in prompts.items()
@@ -165,9 +165,7 @@ class Sam2Segmenter:
         for track in planned.tracks:
             current = _current_pass(passes.get(track.object_id), track, planned.is_reverse)
             passes[track.object_id] = current
-            selections[track.object_id] = self._select(
-                planned, memories[track.object_id], current
-            )
+            selections[track.object_id] = self._select(planned, memories[track.object_id], current)
         masks = {}
         for batch in _batches(selections, self._options.slots_per_step):
             output = self._track(features, [selections[object_id] for object_id in batch])
@@ -184,7 +182,7 @@ class Sam2Segmenter:
     ) -> Selection:
         return select(
             planned.frame,
-            dict(memories),
+            {int(t): entry for t, entry in memories.items()},
             current.recent,
             num_frames=self._pointer_span,
             is_reverse=planned.is_reverse,

@@ -99,9 +99,7 @@ def condition(
     pointers = _stack_pointers(selections, stride16)
     longest = max(min(pointer_span, 16) - 1, 1)
     offsets = torch.tensor(first.offsets, dtype=torch.float32, device=device) / longest
-    return network.condition(
-        stride16, memories.to(device, stride16.dtype), rows, pointers, offsets
-    )
+    return network.condition(stride16, memories.to(device, stride16.dtype), rows, pointers, offsets)
 
 
 def _stack_pointers(selections: Sequence[Selection], stride16: Tensor) -> Tensor:

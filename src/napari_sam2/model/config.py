@@ -122,7 +122,7 @@ _NANO = Sam2Config(
         position_size=4,
     ),
     memory=MemoryConfig(width=32, num_layers=2, feedforward=512, dropout=0.0),
-    decoder=DecoderConfig(num_heads=4, mlp_width=512, head_width=128, fourier_scale=1.3),
+    decoder=DecoderConfig(num_heads=2, mlp_width=512, head_width=128, fourier_scale=1.3),
 )
 
 

@@ -64,6 +64,7 @@ class PooledAttention(nn.Module):
         self.proj = nn.Linear(width_out, width_out)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Take (B, H, W, C), give (B, H, W, C_out), half as high and wide at a stage change."""
         batch, height, width, _ = x.shape
         qkv = self.qkv(x).view(batch, height * width, 3, self.num_heads, -1)
         query, key, value = qkv.unbind(2)  # each (B, H*W, heads, d)
@@ -90,6 +91,7 @@ class Block(nn.Module):
         self.proj = nn.Linear(width, width_out) if self.is_pooling else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Take and give channels-last maps (B, H, W, C)."""
         normed = self.norm1(x)
         # At a stage change the shortcut, too, starts from the normalised input (fact of the release).
         shortcut = x if self.proj is None else pool(self.proj(normed))

@@ -49,6 +49,7 @@ class LayerNorm2d(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        """Take and give (B, C, h, w)."""
         mean = x.mean(1, keepdim=True)
         centred = x - mean
         variance = centred.pow(2).mean(1, keepdim=True)
@@ -74,6 +75,7 @@ class Mlp(nn.Module):
         self.activation = activation()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Take (..., widths[0]), give (..., widths[-1])."""
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
         return self.layers[-1](x)

@@ -69,6 +69,7 @@ class MemoryLayer(nn.Module):
     def forward(
         self, x: Tensor, key: Tensor, value: Tensor, grid: tuple[int, int], num_fixed: int
     ) -> Tensor:
+        """Take x (B, h*w, C), key and value (B, L, Cm), the last `num_fixed` without a place; give x's shape."""
         normed = self.norm1(x)
         x = x + self.dropout(self.self_attn(normed, normed, normed, grid))
         x = x + self.dropout(self.cross_attn(self.norm2(x), key, value, grid, num_fixed))

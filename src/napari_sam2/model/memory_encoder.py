@@ -22,6 +22,7 @@ class FuserBlock(nn.Module):
         self.contract = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Take and give (B, C, h, w)."""
         y = self.norm(self.depthwise(x)).permute(0, 2, 3, 1)  # (B, C, h, w) -> (B, h, w, C)
         y = self.gamma * self.contract(self.activation(self.expand(y)))
         return x + y.permute(0, 3, 1, 2)

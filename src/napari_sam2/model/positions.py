@@ -61,7 +61,8 @@ def sine_line(offsets: Tensor, width: int) -> Tensor:
 class FourierEncoding(nn.Module):
     """Random Fourier features of a position in the unit square (SAM, Sec. 3, "Prompt encoder").
 
-    The kernel of two positions is a Gaussian of 1 / (4 pi scale) of the side: `scale` decides how wide one click reaches.
+    The kernel of two positions is a Gaussian of 1 / (4 pi scale) of the side:
+    `scale` decides how wide one click reaches.
     """
 
     def __init__(self, width: int, scale: float) -> None:

@@ -20,6 +20,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(inner, width)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Take query (B, Lq, C), key and value (B, Lk, C); give (B, Lq, C)."""
         mixed = attention(
             split_heads(self.q_proj(query), self.num_heads),
             split_heads(self.k_proj(key), self.num_heads),
