@@ -128,7 +128,9 @@ def test_stacks_that_cannot_be_used_are_refused_before_the_model_is_loaded(shape
         Session(np.zeros(shape, np.uint8))
 
 
-def test_after_a_refused_prompt_the_session_works_as_if_it_had_not_been_made(weights, video) -> None:
+def test_after_a_refused_prompt_the_session_works_as_if_it_had_not_been_made(
+    weights, video
+) -> None:
     session = Session(video, model=weights)
     for points in ([(-3.0, 700.0)], [(float("nan"), 1.0)], []):
         with pytest.raises(PromptError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -70,8 +71,7 @@ class Mlp(nn.Module):
 
     def __init__(self, widths: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
-        pairs = zip(widths[:-1], widths[1:], strict=True)
-        self.layers = nn.ModuleList(nn.Linear(first, second) for first, second in pairs)
+        self.layers = nn.ModuleList(nn.Linear(first, second) for first, second in pairwise(widths))
         self.activation = activation()
 
     def forward(self, x: Tensor) -> Tensor:
