@@ -138,10 +138,11 @@ class Session(CoreSession):
             lambda: make_segmenter(model, frames, mapping, device=device, options=options)
         )
         self.mapping, self.model = mapping, str(model)
+        core.setdefault("stack_view", frames.stack_view)
         super().__init__(frames, InlineEngine(segmenter), **core)
 
 
-def _open(image: Any, axis: int, rgb: bool) -> FrameSource:
+def _open(image: Any, axis: int, rgb: bool) -> ArrayFrames:
     if isinstance(image, (str, PathLike)):
         from napari_sam2.io.frames import open_frames
 
