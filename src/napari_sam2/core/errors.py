@@ -131,3 +131,9 @@ class OptionError(NapariSam2Error, ValueError):
     """An option has a value outside its choices."""
 
     code = "option"
+
+
+class TorchUnavailableError(NapariSam2Error, ImportError):
+    """PyTorch is installed but could not be loaded into this process."""
+
+    code = "torch-unavailable"

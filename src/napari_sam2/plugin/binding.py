@@ -1,0 +1,135 @@
+"""Binding: one image under annotation, with its session, its way to the model and its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.axes import StackView
+from napari_sam2.core.errors import NapariSam2Error
+from napari_sam2.core.session import Session
+from napari_sam2.plugin.engine import WorkerEngine
+from napari_sam2.plugin.layers import LayerBridge
+from napari_sam2.plugin.positions import displayed_axes, to_data
+from napari_sam2.plugin.recipe import Recipe
+from napari_sam2.plugin.settings import PluginSettings
+from napari_sam2.plugin.worker import SafeWorker
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+
+class Binding:
+    """Made once an image and frame axis; opened and closed with the dock, and the session lives on in between.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer that holds `image`.
+    image : Image
+        What is annotated. Its data are taken as they are now: a run never mixes two images.
+    stack_view : StackView
+        Which axes are frames, rows and columns.
+    worker : SafeWorker
+        Owns the model.
+    settings : PluginSettings
+        Model, device, looks.
+    failed : callable
+        Gets errors that come from the worker.
+    changed : callable
+        Called when something that the dock shows has changed.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        stack_view: StackView,
+        worker: SafeWorker,
+        settings: PluginSettings,
+        failed: Callable[[NapariSam2Error], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._viewer, self.image, self._settings = viewer, image, settings
+        self._failed, self._changed = failed, changed
+        data = image.data[0] if image.multiscale else image.data
+        self.frames = ArrayFrames(data, stack_view, rgb=image.rgb, name=image.name)
+        limits = None if image.rgb else tuple(float(limit) for limit in image.contrast_limits)
+        self._limits = limits
+        self.engine = self._engine(worker)
+        self.session = Session(self.frames, self.engine, stack_view=stack_view)
+        self.bridge = LayerBridge(viewer, image, self.session, settings)
+        self.has_news = False
+
+    def _engine(self, worker: SafeWorker) -> WorkerEngine:
+        recipe = Recipe(self._settings.model, self.frames, self._limits, self._settings.device)
+        return WorkerEngine(worker, recipe, self._refused, self._changed)
+
+    def _refused(self, generation: int, error: NapariSam2Error) -> None:
+        self.session.refuse(generation)
+        self._failed(error)
+
+    def use(self, worker: SafeWorker, settings: PluginSettings) -> None:
+        """Answer with another model from now on; what there is stays."""
+        self._settings = settings
+        self.engine = self._engine(worker)
+        self.session.engine = self.engine
+        self.engine.load(self._failed)
+
+    def open(self) -> None:
+        """Show the session in the viewer."""
+        self.bridge.open()
+        self.session.prompts_changed.connect(self._note_news)
+        self.session.run_finished.connect(self._note_run)
+        self.session.history_changed.connect(self._changed)
+        self.session.frame_committed.connect(self._changed, max_args=0)
+
+    def close(self) -> None:
+        """End what is going on and stop following; session and layers stay."""
+        run = self.session.run
+        if run is not None:
+            run.cancel()
+            run.finish()
+        self.bridge.close()
+        for signal, slot in (
+            (self.session.prompts_changed, self._note_news),
+            (self.session.run_finished, self._note_run),
+            (self.session.history_changed, self._changed),
+            (self.session.frame_committed, self._changed),
+        ):
+            signal.disconnect(slot, missing_ok=True)
+
+    def _note_news(self, _object_id: int, _frame: int) -> None:
+        self.has_news = True
+
+    def _note_run(self, run: object) -> None:
+        self.has_news = self.has_news and not run.is_complete
+        self._changed()
+
+    def index_of(self, world: Sequence[float]) -> tuple[float, ...]:
+        """Return the data index of a world position.
+
+        Raises
+        ------
+        PromptError
+            If the viewer shows another plane than the frames, or three dimensions.
+        """
+        self.session.stack_view.check_displayed(displayed_axes(self.image, self._viewer))
+        return to_data(self.image, self._viewer, world)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every object has a mask on every frame and nothing was said since."""
+        if self.has_news:
+            return False
+        return all(
+            self.num_frames_of(object_id) == len(self.frames)
+            for object_id in self.session.objects
+        )
+
+    def num_frames_of(self, object_id: int) -> int:
+        """Return on how many frames an object is known."""
+        known = self.session.state.objects[object_id]
+        return len(known.tracks) + sum(1 for frame in known.answers if frame not in known.tracks)

@@ -1,0 +1,98 @@
+"""What can be chosen: images, frame axes and models, as lines of drop-downs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_sam2.core.axes import StackView
+from napari_sam2.core.errors import ImageError
+from napari_sam2.io import weights
+from napari_sam2.plugin.positions import current_index, displayed_axes
+from napari_sam2.plugin.state import Choice
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+_AXIS_NAMES = {"t": "time", "z": "depth", "y": "height", "x": "width", "c": "channel"}
+SIZES = ("tiny", "small", "base_plus", "large")
+
+
+def images_of(viewer: ViewerModel) -> tuple[Image, ...]:
+    """Return the image layers, top-most first."""
+    from napari.layers import Image
+
+    return tuple(layer for layer in reversed(viewer.layers) if isinstance(layer, Image))
+
+
+def image_choices(viewer: ViewerModel) -> tuple[Choice, ...]:
+    """Return the image layers as lines."""
+    return tuple(Choice(layer, layer.name, str(layer.source.path or "")) for layer in images_of(viewer))
+
+
+def shape_of(image: Image) -> tuple[int, ...]:
+    """Return the shape that data indices count in: of the finest level, without colours."""
+    data = image.data[0] if image.multiscale else image.data
+    return tuple(int(length) for length in data.shape[: image.ndim])
+
+
+def default_axis(viewer: ViewerModel, image: Image) -> int | None:
+    """Return the axis of the slider moved last, or else of the first one; None for a flat image."""
+    if image.ndim < 3:
+        return None
+    extra = viewer.dims.ndim - image.ndim
+    sliders = [axis for axis in range(image.ndim) if axis not in displayed_axes(image, viewer)]
+    if not sliders:  # 3-D display: take what comes first
+        return 0
+    moved = viewer.dims.last_used - extra
+    return moved if moved in sliders and shape_of(image)[moved] > 1 else sliders[0]
+
+
+def axis_choices(image: Image) -> tuple[Choice, ...]:
+    """Return the axes that frames can be counted along."""
+    if image.ndim < 3:
+        return (Choice(None, "single image"),)
+    return tuple(
+        Choice(axis, f"{_axis_name(image, axis)} · {length} frames")
+        for axis, length in enumerate(shape_of(image))
+    )
+
+
+def _axis_name(image: Image, axis: int) -> str:
+    label = str(image.axis_labels[axis])
+    named = _AXIS_NAMES.get(label.lower(), label)
+    return f"axis {axis}" if label.lstrip("-").isdigit() else named
+
+
+def stack_view_of(viewer: ViewerModel, image: Image, axis: int | None) -> StackView:
+    """Return how the image is seen as frames along `axis`; other sliders stay where they stand."""
+    if axis is None:
+        return StackView(None, image.ndim - 2, image.ndim - 1, ())
+    if not 0 <= axis < image.ndim:
+        raise ImageError(f"frame axis {axis} is outside 0..{image.ndim - 1}")
+    shown = [other for other in displayed_axes(image, viewer) if other != axis]
+    others = [other for other in range(image.ndim) if other != axis]
+    # The two displayed axes are the frame, unless the frame axis itself is displayed.
+    rows_and_columns = sorted(shown) if len(shown) == 2 else others[-2:]
+    index = current_index(image, viewer)
+    fixed = tuple(
+        (other, round(index[other])) for other in others if other not in rows_and_columns
+    )
+    return StackView(axis, rows_and_columns[0], rows_and_columns[1], fixed)
+
+
+def model_choices() -> tuple[Choice, ...]:
+    """Return the models: the embedded one, then the official sizes, newest version."""
+    lines = [Choice(weights.EMBEDDED, "nano · built in", "Small and quick; comes with the plugin")]
+    for size in SIZES:
+        megabytes = round(weights.entry_of(size).size / 1e6)
+        here = "on this computer" if weights.find(size) else f"{megabytes} MB download"
+        lines.append(Choice(size, f"{size.replace('_', ' ')} · {here}", f"SAM 2.1 {size}"))
+    return tuple(lines)
+
+
+def download_size(model: str) -> int:
+    """Return the size in MB of an official model that is not on this computer, else 0."""
+    if model == weights.EMBEDDED or weights.find(model):
+        return 0
+    return round(weights.entry_of(model).size / 1e6)

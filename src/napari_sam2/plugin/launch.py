@@ -1,0 +1,107 @@
+"""The one door into the plugin for the command line and for `napari_sam2` itself."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from napari_sam2.core.errors import ImageError, OptionError
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image
+
+    from napari_sam2.core.session import Session
+    from napari_sam2.plugin.controller import Controller
+
+PLUGIN, DOCK = "napari-sam2", "SAM 2"
+
+_controllers: weakref.WeakKeyDictionary[napari.Viewer, Controller] = weakref.WeakKeyDictionary()
+
+
+def main(paths: Sequence[str | PathLike[str]] = (), sample: str | None = None) -> None:
+    """Open napari with the dock, and return when its window is closed.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Files to open.
+    sample : str, optional
+        Name of a bundled sample to open.
+    """
+    # Before Qt: on Windows, PyTorch may refuse to load once Qt is there.
+    import torch  # noqa: F401
+
+    import napari
+
+    viewer = napari.Viewer()
+    open_dock(viewer)
+    if sample is not None:
+        viewer.open_sample(PLUGIN, sample)
+    if paths:
+        viewer.open([str(path) for path in paths])
+    napari.run()
+
+
+def open_dock(viewer: napari.Viewer) -> None:
+    """Open the dock in a viewer, or bring it to the front."""
+    dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
+    dock.show()
+    dock.raise_()
+
+
+def attach(viewer: napari.Viewer, layer: Image) -> Session:
+    """Return the session of an image layer, bound to the viewer and its worker; the dock is opened.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer that shows `layer`.
+    layer : napari.layers.Image
+        What is to be annotated.
+
+    Raises
+    ------
+    ImageError
+        If the layer is no image that can be used, or not in the viewer.
+    """
+    from napari.layers import Image
+
+    if not isinstance(layer, Image) or layer not in viewer.layers:
+        raise ImageError(
+            f"{layer!r} is not an image layer of this viewer", remedy="pass one of viewer.layers"
+        )
+    controller = controller_of(viewer)
+    if not controller.is_open:
+        open_dock(viewer)
+    return controller.attach(layer)
+
+
+def current_session() -> Session:
+    """Return the session of the current viewer, for use in napari's console.
+
+    Raises
+    ------
+    OptionError
+        If there is no viewer, or no image is being annotated in it.
+    """
+    import napari
+
+    viewer = napari.current_viewer()
+    controller = None if viewer is None else _controllers.get(viewer)
+    if controller is None or controller.session is None:
+        raise OptionError(
+            "no image is being annotated", remedy="open an image and Plugins > SAM 2 first"
+        )
+    return controller.session
+
+
+def controller_of(viewer: napari.Viewer) -> Controller:
+    """Return the controller of a viewer; it is made at the first call and lives as long as the viewer."""
+    if viewer not in _controllers:
+        from napari_sam2.plugin.controller import Controller
+
+        _controllers[viewer] = Controller(viewer)
+    return _controllers[viewer]

@@ -1,0 +1,180 @@
+"""LayerBridge: the only reader and writer of the napari layers of a session. It holds references, never names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_sam2.core.masks import EMPTY_BOX, Box
+from napari_sam2.core.session import Session
+from napari_sam2.core.state import SessionState, changed_frames
+from napari_sam2.plugin.positions import current_index, spatial_attributes
+from napari_sam2.plugin.prompt_layers import PromptLayers
+from napari_sam2.plugin.settings import PluginSettings
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Layer
+
+MARK = "napari_sam2"
+"""Key in `layer.metadata` of the layers that are ours."""
+
+
+class LayerBridge:
+    """Draws one session into a viewer: prompts, boxes and labels of one image.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layers live.
+    image : Image
+        The layer that is annotated; never changed.
+    session : Session
+        What is drawn.
+    settings : PluginSettings
+        Sizes, opacity and how often to redraw.
+    """
+
+    layer_lost = Signal(object, description="One of the session's layers was removed by somebody else.")
+
+    def __init__(
+        self, viewer: ViewerModel, image: Image, session: Session, settings: PluginSettings
+    ) -> None:
+        self._viewer, self.image, self.session = viewer, image, session
+        self.labels: Labels | None = None
+        self.prompts = PromptLayers(viewer, image, session, settings)
+        self._settings = settings
+        self._is_stale = False
+        self._timer = QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(round(1000 / settings.refresh_per_second))
+        self._timer.timeout.connect(self._refresh_if_stale)
+
+    # Life
+
+    def open(self) -> None:
+        """Make the layers, or take up those of last time, draw everything, and follow the session from now on."""
+        if self.labels is None or self.labels not in self._viewer.layers:
+            self.labels = self._new_labels()
+        self._write_everything()
+        self.prompts.open()
+        self.session.frame_committed.connect(self._write)
+        self.session.history_changed.connect(self.prompts.draw)
+        self.session.run_finished.connect(self._tidy_up)
+        self.labels.events.editable.connect(self._stay_read_only)
+        self._viewer.layers.events.removed.connect(self._on_removed)
+        self._viewer.layers.selection.active = self.prompts.points
+
+    def close(self) -> None:
+        """Stop following; the layers stay."""
+        self._timer.stop()
+        self.session.frame_committed.disconnect(self._write, missing_ok=True)
+        self.session.history_changed.disconnect(self.prompts.draw, missing_ok=True)
+        self.session.run_finished.disconnect(self._tidy_up, missing_ok=True)
+        if self.labels is not None:
+            self.labels.events.editable.disconnect(self._stay_read_only)
+        self.prompts.close()
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+
+    def take_over(self, earlier: LayerBridge) -> None:
+        """Use the layers of another bridge of the same image, whose session is empty."""
+        self.labels = earlier.labels
+        self.prompts.points, self.prompts.boxes = earlier.prompts.points, earlier.prompts.boxes
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that are ours and there."""
+        ours = (self.labels, self.prompts.points, self.prompts.boxes)
+        return tuple(layer for layer in ours if layer is not None)
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value in (self.image, *self.layers):
+            self.layer_lost.emit(event.value)
+
+    # Labels
+
+    def _new_labels(self) -> Labels:
+        shape = self.image.data.shape if not self.image.multiscale else self.image.data[0].shape
+        return self._viewer.add_labels(
+            np.zeros(shape[: self.image.ndim], self.session.labels_dtype),
+            name=f"{self.image.name} SAM2 labels",
+            opacity=self._settings.labels_opacity,
+            metadata={MARK: {"role": "labels", "image": self.image.name}},
+            **spatial_attributes(self.image),
+        )
+
+    def _write_everything(self) -> None:
+        for frame in sorted({t for _, t in changed_frames(SessionState(), self.session.state)}):
+            self._plane(frame)[:] = self.session.project(frame)
+        self._stay_read_only()
+        self.labels.refresh()
+
+    def _write(self, frame: int, box: Box) -> None:
+        """Project the part of a frame that changed, and show it if that frame is shown."""
+        if box == EMPTY_BOX:
+            return
+        y0, x0, y1, x1 = box
+        self._plane(frame)[y0:y1, x0:x1] = self.session.project(frame, box)
+        if self.is_shown(frame):
+            self._is_stale = True
+            if not self._timer.isActive():
+                self._refresh_if_stale()
+
+    def _plane(self, frame: int) -> np.ndarray:
+        """Return a frame of the labels as a view that can be written to, rows first."""
+        plane = self.labels.data[self.session.stack_view.frame_key(frame)]
+        return plane.T if self.session.stack_view.is_transposed else plane
+
+    def _refresh_if_stale(self) -> None:
+        if self._is_stale:
+            self._is_stale = False
+            self.labels.refresh(thumbnail=False, highlight=False, extent=False)
+            self._timer.start()
+
+    def _tidy_up(self) -> None:
+        """After a run: everything is drawn, with its thumbnail, and napari's own undo knows nothing of it."""
+        self._is_stale = False
+        self.labels.editable = True  # turning it off again is what empties napari's stacks
+        self.labels.editable = False
+        self.labels.refresh()
+
+    def _stay_read_only(self, _event: Any = None) -> None:
+        """Labels show the session: what is painted beside it would be lost, so painting is off."""
+        if self.labels.editable:
+            self.labels.editable = False
+
+    # Where the viewer stands
+
+    @property
+    def current_frame(self) -> int | None:
+        """The frame that the sliders stand at, if it is one of the session's."""
+        index = current_index(self.image, self._viewer)
+        view = self.session.stack_view
+        if any(round(index[axis]) != at for axis, at in view.fixed):
+            return None
+        frame = 0 if view.frame_axis is None else round(index[view.frame_axis])
+        return frame if 0 <= frame < len(self.session.frames) else None
+
+    def is_shown(self, frame: int) -> bool:
+        """Say whether a frame can be seen now."""
+        return self._viewer.dims.ndisplay == 3 or self.current_frame == frame
+
+    def object_at(self, frame: int, y: float, x: float) -> int:
+        """Return the object drawn at a position, 0 if there is none."""
+        plane = self._plane(frame)
+        row, column = round(y), round(x)
+        inside = 0 <= row < plane.shape[0] and 0 <= column < plane.shape[1]
+        return int(plane[row, column]) if inside else 0
+
+    def color_of(self, object_id: int) -> tuple[float, ...]:
+        """Return the colour of an object in the labels, RGBA from 0 to 1."""
+        color = None if self.labels is None else self.labels.get_color(object_id)
+        return (0.5, 0.5, 0.5, 1.0) if color is None else tuple(float(part) for part in color)
+
+    def mark_active(self, object_id: int) -> None:
+        """Let the labels layer point at the active object."""
+        if self.labels is not None and self.labels.selected_label != object_id:
+            self.labels.selected_label = object_id

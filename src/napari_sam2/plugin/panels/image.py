@@ -1,0 +1,59 @@
+"""Which image, along which axis, with which model."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout
+
+from napari_sam2.plugin.panels.parts import DropDown, Panel, button, label
+from napari_sam2.plugin.state import DockState
+
+
+class ImagePanel(Panel):
+    """Three drop-downs, and a download button when the model is not there yet."""
+
+    image_chosen = Signal(object)
+    axis_chosen = Signal(object)
+    model_chosen = Signal(str)
+    download_asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(6)
+        grid.setColumnStretch(1, 1)
+        self.images, self.axes, self.models = (
+            self._row(grid, row, name) for row, name in enumerate(("Image", "Frames", "Model"))
+        )
+        self.column.addLayout(grid)
+        self.download = button("Download", "main", "Fetch the model once; it stays on this computer")
+        self.column.addWidget(self.download)
+        self.images.activated.connect(lambda: self.image_chosen.emit(self.images.chosen))
+        self.axes.activated.connect(lambda: self.axis_chosen.emit(self.axes.chosen))
+        self.models.activated.connect(lambda: self.model_chosen.emit(self.models.chosen))
+        self.download.clicked.connect(lambda: self.download_asked.emit())
+
+    def _row(self, grid: QGridLayout, row: int, name: str) -> DropDown:
+        drop_down = DropDown(name)
+        title = label(name)
+        title.setBuddy(drop_down)
+        grid.addWidget(title, row, 0)
+        grid.addWidget(drop_down, row, 1)
+        return drop_down
+
+    def show_state(self, state: DockState) -> None:
+        """Show what can be chosen and what is."""
+        is_idle = state.progress is None
+        self.images.show_choices(state.images, state.image)
+        self.images.setEnabled(bool(state.images) and is_idle)
+        self.axes.show_choices(state.axes, state.axis)
+        self.axes.setEnabled(len(state.axes) > 1 and is_idle and not state.axis_locked)
+        if state.axis_locked:
+            self.axes.setToolTip(state.axis_locked)
+        self.models.show_choices(state.models, state.model)
+        self.models.setEnabled(is_idle)
+        self.download.setVisible(bool(state.download_size))
+        self.download.setEnabled(is_idle)
+        self.download.setText(f"Download {state.model} ({state.download_size} MB)")

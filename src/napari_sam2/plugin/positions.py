@@ -1,0 +1,60 @@
+"""Where a world position of a viewer lies in a layer's data: units, transforms and axes, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sam2.core.geometry import as_tuple, world_to_data
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+SPATIAL = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+"""The attributes that place a layer in the world."""
+
+
+def spatial_attributes(layer: Layer) -> dict[str, object]:
+    """Return what another layer needs to lie exactly on `layer`."""
+    return {name: getattr(layer, name) for name in SPATIAL}
+
+
+def to_data(layer: Layer, viewer: ViewerModel, world: Sequence[float]) -> tuple[float, ...]:
+    """Return the data index of a world position, float; pixel centres are integers.
+
+    A viewer's world is in its smallest unit, a layer's own transform in the layer's unit.
+    """
+    position = np.asarray(world[-layer.ndim :], np.float64) * _unit_factors(layer, viewer)
+    return as_tuple(world_to_data(position[None], matrix_of(layer))[0])
+
+
+def current_index(layer: Layer, viewer: ViewerModel) -> tuple[float, ...]:
+    """Return the data index that the sliders of the viewer stand at."""
+    return to_data(layer, viewer, viewer.dims.point)
+
+
+def displayed_axes(layer: Layer, viewer: ViewerModel) -> tuple[int, ...]:
+    """Return which of the layer's axes are displayed, in the order of the display."""
+    extra = viewer.dims.ndim - layer.ndim
+    return tuple(axis - extra for axis in viewer.dims.displayed if axis >= extra)
+
+
+def matrix_of(layer: Layer) -> np.ndarray:
+    """Return the (D + 1, D + 1) matrix from data to world in the layer's units."""
+    origin = np.asarray(layer.data_to_world((0.0,) * layer.ndim), np.float64)
+    matrix = np.eye(layer.ndim + 1)
+    matrix[:-1, -1] = origin
+    for axis, unit in enumerate(np.eye(layer.ndim)):
+        matrix[:-1, axis] = np.asarray(layer.data_to_world(tuple(unit))) - origin
+    return matrix
+
+
+def _unit_factors(layer: Layer, viewer: ViewerModel) -> np.ndarray:
+    shown = viewer.dims.units
+    if shown is None:
+        return np.ones(layer.ndim)
+    pairs = zip(shown[-layer.ndim :], layer.units, strict=True)
+    return np.array([1.0 if a == b else float((1 * a).to(b).magnitude) for a, b in pairs])

@@ -1,0 +1,90 @@
+"""From a controller to the value that the panels show."""
+
+from __future__ import annotations
+
+from napari_sam2.plugin import choices
+from napari_sam2.plugin.binding import Binding
+from napari_sam2.plugin.controller import Controller
+from napari_sam2.plugin.hints import Situation, next_step
+from napari_sam2.plugin.state import DockState, Message, ObjectRow, Progress
+
+
+def present(controller: Controller) -> DockState:
+    """Return all that the dock shows now."""
+    binding = controller.binding
+    missing = choices.download_size(controller.settings.model)
+    common = {
+        "images": choices.image_choices(controller.viewer),
+        "models": choices.model_choices(),
+        "model": controller.settings.model,
+        "download_size": missing,
+        "is_positive": controller.is_positive,
+        "active_object": controller.active_object,
+        "progress": _progress(controller),
+        "message": _message(controller, missing),
+    }
+    return DockState(**common) if binding is None else _with_session(binding, controller, common)
+
+
+def _with_session(
+    binding: Binding, controller: Controller, common: dict[str, object]
+) -> DockState:
+    session = binding.session
+    is_stack, is_idle = len(binding.frames) > 1, common["progress"] is None
+    return DockState(
+        **common,
+        has_session=True,
+        image=binding.image,
+        axes=choices.axis_choices(binding.image),
+        axis=session.stack_view.frame_axis,
+        axis_locked="Fixed while there are objects" if session.objects else "",
+        objects=_rows(binding, controller.active_object),
+        can_propagate=bool(session.objects) and is_stack and is_idle,
+        num_frames=len(binding.frames),
+        undo_action=session.undo_action,
+        redo_action=session.redo_action,
+    )
+
+
+def _rows(binding: Binding, active: int) -> tuple[ObjectRow, ...]:
+    rows = []
+    for object_id in sorted({*binding.session.objects, active}):
+        known = binding.session.state.objects.get(object_id)
+        frames = 0 if known is None else binding.num_frames_of(object_id)
+        prompted = 0 if known is None else len(known.prompts)
+        rows.append(ObjectRow(object_id, binding.bridge.color_of(object_id), frames, prompted))
+    return tuple(rows)
+
+
+def _progress(controller: Controller) -> Progress | None:
+    if controller.download is not None:
+        return controller.download.progress
+    run = None if controller.session is None else controller.session.run
+    if run is None:
+        return None
+    text = f"{run.done} of {run.total} steps"
+    return Progress(run.done, run.total, text, run.is_cancelled)
+
+
+def _message(controller: Controller, missing: int) -> Message:
+    if controller.message is not None:
+        return controller.message
+    binding, session = controller.binding, controller.session
+    if binding is None or session is None:
+        has_image = bool(choices.images_of(controller.viewer))
+        return next_step(Situation(has_image=has_image))
+    return next_step(
+        Situation(
+            has_image=True,
+            has_session=True,
+            is_flat=len(binding.frames) == 1,
+            num_objects=len(session.objects),
+            has_active=controller.active_object in session.objects,
+            num_waiting=binding.engine.num_waiting,
+            is_loaded=binding.engine.is_loaded,
+            is_running=session.run is not None,
+            is_stopping=session.run is not None and session.run.is_cancelled,
+            num_untracked=0 if binding.is_done else 1,
+            missing_model=controller.settings.model if missing else "",
+        )
+    )

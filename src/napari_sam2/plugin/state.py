@@ -1,0 +1,73 @@
+"""DockState: all that the panels show, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Tone = Literal["hint", "busy", "done", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One sentence for the message line."""
+
+    text: str
+    tone: Tone = "hint"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One line of a drop-down: what it stands for, what it says, and why."""
+
+    value: object
+    label: str
+    tip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRow:
+    """One object of the list. `color`: RGBA from 0 to 1, as in the labels."""
+
+    object_id: int
+    color: tuple[float, ...]
+    num_frames: int
+    num_prompted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A run or a download: `done` of `total`, in words."""
+
+    done: int
+    total: int
+    text: str
+    is_stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DockState:
+    """What the dock shows.
+
+    `images`, `axes`, `models`: what can be chosen; `image`, `axis`, `model`: what is. `axis_locked`: why the axis
+    cannot be changed now, or "". `download_size`: of the chosen model in MB if it is not on this computer, else 0.
+    """
+
+    message: Message
+    images: tuple[Choice, ...] = ()
+    image: object = None
+    axes: tuple[Choice, ...] = ()
+    axis: object = None
+    axis_locked: str = ""
+    models: tuple[Choice, ...] = ()
+    model: object = None
+    download_size: int = 0
+    objects: tuple[ObjectRow, ...] = ()
+    active_object: int = 1
+    is_positive: bool = True
+    progress: Progress | None = None
+    can_propagate: bool = False
+    num_frames: int = 0
+    undo_action: str = ""
+    redo_action: str = ""
+    has_session: bool = field(default=False)

@@ -1,0 +1,151 @@
+"""The dock: panels put together, one timer that shows the state, one place that lets go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+
+from napari_sam2.core.errors import NapariSam2Error, TorchUnavailableError
+from napari_sam2.plugin.launch import controller_of
+from napari_sam2.plugin.panels.image import ImagePanel
+from napari_sam2.plugin.panels.message import EmptyPanel, MessagePanel
+from napari_sam2.plugin.panels.objects import ObjectsPanel
+from napari_sam2.plugin.panels.parts import label
+from napari_sam2.plugin.panels.prompts import PromptsPanel
+from napari_sam2.plugin.panels.propagate import PropagatePanel
+from napari_sam2.plugin.present import present
+from napari_sam2.plugin.reports import sentence
+from napari_sam2.plugin.state import DockState
+from napari_sam2.plugin.style import style_sheet
+
+if TYPE_CHECKING:
+    import napari
+
+_SHOW_EVERY = 50  # milliseconds: what changes in between is shown once
+
+
+class SamWidget(QWidget):
+    """The dock widget "SAM 2".
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Filled in by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("sam2Dock")
+        self.controller = controller_of(napari_viewer)
+        self._build()
+        self._connect()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_SHOW_EVERY)
+        self._timer.timeout.connect(self.show_now)
+        self.controller.changed.connect(self._show_soon)
+        self.controller.failed.connect(self._on_failed)
+        napari_viewer.events.theme.connect(self._on_theme)
+        self._on_theme()
+        self.controller.open()
+        self.show_now()
+
+    # Making
+
+    def _build(self) -> None:
+        self.image, self.message, self.empty = ImagePanel(), MessagePanel(), EmptyPanel()
+        self.objects, self.prompts, self.run = ObjectsPanel(), PromptsPanel(), PropagatePanel()
+        self.panels = (
+            self.message,
+            self.image,
+            self.empty,
+            self.objects,
+            self.prompts,
+            self.run,
+        )
+        content = QWidget()
+        content.setObjectName("sam2Dock")
+        column = QVBoxLayout(content)
+        column.setContentsMargins(12, 12, 12, 12)
+        column.setSpacing(14)
+        for panel in self.panels:
+            column.addWidget(panel)
+        column.addStretch(1)
+        column.addWidget(label("Research use only. Not a medical device.", "quiet", wraps=True))
+        area = QScrollArea()
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+        self.setMinimumWidth(260)
+
+    def _connect(self) -> None:
+        asked = self.controller
+        self.image.image_chosen.connect(asked.choose_image)
+        self.image.axis_chosen.connect(asked.choose_axis)
+        self.image.model_chosen.connect(asked.choose_model)
+        self.image.download_asked.connect(asked.download_model)
+        self.empty.sample_asked.connect(self._open_sample)
+        self.objects.object_chosen.connect(asked.activate)
+        self.objects.next_asked.connect(asked.next_object)
+        self.prompts.sign_chosen.connect(asked.set_sign)
+        self.run.propagate_asked.connect(lambda: asked.propagate())
+        self.run.stop_asked.connect(asked.stop)
+        self.run.undo_asked.connect(asked.undo)
+        self.run.redo_asked.connect(asked.redo)
+
+    # Showing
+
+    def _show_soon(self) -> None:
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def show_now(self) -> None:
+        """Show how things stand."""
+        self._timer.stop()
+        if not self.controller.is_open:
+            return
+        state = present(self.controller)
+        for panel in self.panels:
+            panel.show_state(state)
+        self._show_or_hide(state)
+
+    def _show_or_hide(self, state: DockState) -> None:
+        self.image.setVisible(bool(state.images))
+        for panel in (self.objects, self.prompts, self.run):
+            panel.setVisible(state.has_session)
+
+    def _on_theme(self) -> None:
+        self.setStyleSheet(style_sheet(self.controller.viewer.theme))
+
+    def _open_sample(self, key: str) -> None:
+        self.controller.viewer.open_sample("napari-sam2", key)
+
+    def _on_failed(self, error: NapariSam2Error) -> None:
+        if isinstance(error, TorchUnavailableError):
+            box = QMessageBox(QMessageBox.Icon.Warning, "SAM 2", sentence(error), parent=self)
+            box.open()
+
+    # Letting go
+
+    def event(self, event: QEvent) -> bool:
+        """Let go when napari takes the widget out of its dock; napari closes no inner widget."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.shut_down()
+        return super().event(event)
+
+    def closeEvent(self, event: QEvent) -> None:
+        """Let go when closed as a window of its own."""
+        self.shut_down()
+        super().closeEvent(event)
+
+    def shut_down(self) -> None:
+        """Stop the worker and give back everything that was bound; sessions and layers stay. May be repeated."""
+        self._timer.stop()
+        self.controller.changed.disconnect(self._show_soon, missing_ok=True)
+        self.controller.failed.disconnect(self._on_failed, missing_ok=True)
+        self.controller.close()

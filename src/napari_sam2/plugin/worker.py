@@ -1,0 +1,275 @@
+"""SafeWorker: one background thread that owns the model. Frozen jobs in, frozen replies out, no error escapes."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt, Signal
+
+from napari_sam2.core.errors import NapariSam2Error
+from napari_sam2.core.messages import FrameResult, PromptRequest, PropagationRequest, ResumePoint
+from napari_sam2.core.run import Run
+from napari_sam2.core.segmenter import Segmenter
+from napari_sam2.plugin.recipe import Recipe, as_ours
+
+logger = logging.getLogger(__name__)
+
+MakeSegmenter = Callable[[Recipe], Segmenter]
+Handler = Callable[["Reply"], None]
+
+_STOP = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What comes back from the thread. `kind`: "loaded", "answer", "frame", "end" or "error"; more comes after "frame"."""
+
+    job: int
+    kind: str
+    value: Any = None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing more comes for this job."""
+        return self.kind != "frame"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadJob:
+    """Make the segmenter, so that the first click need not wait for it."""
+
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class AskJob:
+    """Answer a prompt."""
+
+    recipe: Recipe
+    request: PromptRequest
+
+    @property
+    def place(self) -> tuple[Recipe, int, int]:
+        """What the question is about; a newer one about the same overtakes it."""
+        return self.recipe, self.request.object_id, self.request.prompts.frame
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob:
+    """Drive a run and store what it finds."""
+
+    recipe: Recipe
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class CallJob:
+    """Call a function that touches neither napari nor Qt; what it reports comes as replies of kind "frame"."""
+
+    function: Callable[[Callable[[Any], None]], Any]
+
+
+Job = LoadJob | AskJob | RunJob | CallJob
+
+
+class _Mailbox(QObject):
+    """Brings replies to the thread that made it."""
+
+    arrived = Signal(object)
+
+
+class SafeWorker:
+    """The thread that owns the model.
+
+    Replies are delivered on the thread that made the worker, by a queued Qt signal. Whatever is raised on the thread,
+    `KeyboardInterrupt` and `StopIteration` included, comes back as one of our errors. Clicks go before the next
+    frame of a run.
+
+    Parameters
+    ----------
+    make : callable
+        Makes a `Segmenter` from a `Recipe`; called on the thread only. One is kept, the last.
+    """
+
+    def __init__(self, make: MakeSegmenter) -> None:
+        self._make = make
+        self._mailbox = _Mailbox()
+        self._mailbox.arrived.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._handlers: dict[int, Handler] = {}
+        self._jobs: deque[tuple[int, Job]] = deque()
+        self._has_news = threading.Condition()
+        self._is_stopping = threading.Event()
+        self._last_job = 0
+        self._segmenter: tuple[Recipe, Segmenter] | None = None
+        self._thread = threading.Thread(target=self._work, name="napari-sam2 worker")
+        self._thread.start()
+
+    # On the owner's thread
+
+    def submit(self, job: Job, handler: Handler) -> int:
+        """Queue a job; `handler` gets its replies on this thread. Returns the job's number."""
+        self._last_job += 1
+        number = self._last_job
+        self._handlers[number] = handler
+        with self._has_news:
+            self._jobs.append((number, job))
+            self._has_news.notify()
+        return number
+
+    def forget(self, number: int) -> None:
+        """Drop all replies of a job that are still to come."""
+        self._handlers.pop(number, None)
+
+    def iterate(
+        self, recipe: Recipe, request: PropagationRequest, resume: ResumePoint | None
+    ) -> Iterator[FrameResult]:
+        """Propagate on the worker's thread while the caller waits for each result: for scripts in the console."""
+        results: queue.Queue[Any] = queue.Queue(maxsize=1)
+        is_left = threading.Event()
+
+        def pump(_report: object) -> None:
+            try:
+                for result in self._segmenter_of(recipe).propagate(request, resume):
+                    if not self._put(results, result, is_left):
+                        return
+                self._put(results, _STOP, is_left)
+            except BaseException as error:  # noqa: BLE001 - handed over to the caller, whatever it is
+                self._put(results, as_ours(error), is_left)
+
+        self.submit(CallJob(pump), lambda reply: None)
+        try:
+            while (item := self._get(results)) is not _STOP:
+                if isinstance(item, NapariSam2Error):
+                    raise item
+                yield item
+        finally:
+            is_left.set()
+
+    def _get(self, results: queue.Queue[Any]) -> Any:
+        while self.is_alive:
+            try:
+                return results.get(timeout=0.5)
+            except queue.Empty:
+                continue
+        return _STOP
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self, timeout: float = 2.0) -> bool:
+        """End the thread after the frame in work; nothing is delivered any more. Say whether it ended in time."""
+        self._is_stopping.set()
+        self._handlers.clear()
+        with self._has_news:
+            self._jobs.clear()
+            self._has_news.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _deliver(self, reply: Reply) -> None:
+        handler = (
+            self._handlers.pop(reply.job, None)
+            if reply.is_last
+            else self._handlers.get(reply.job)
+        )
+        if handler is not None:
+            handler(reply)
+
+    # On the worker's thread: no napari, no Qt but the signal
+
+    def _work(self) -> None:
+        while (item := self._next()) is not None:
+            self._do(*item)
+        self._segmenter = None
+
+    def _next(self) -> tuple[int, Job] | None:
+        with self._has_news:
+            while not self._jobs and not self._should_stop():
+                # Looked at twice a second: a program that ends without closing its windows must not wait for us.
+                self._has_news.wait(0.5)
+            return None if self._should_stop() else self._jobs.popleft()
+
+    def _should_stop(self) -> bool:
+        return self._is_stopping.is_set() or not threading.main_thread().is_alive()
+
+    def _do(self, number: int, job: Job) -> None:
+        try:
+            if isinstance(job, AskJob):
+                self._answer(number, job)
+            elif isinstance(job, RunJob):
+                self._drive(number, job)
+            elif isinstance(job, LoadJob):
+                self._segmenter_of(job.recipe)
+                self._post(Reply(number, "loaded"))
+            else:
+                done = job.function(lambda value: self._post(Reply(number, "frame", value)))
+                self._post(Reply(number, "end", done))
+        except BaseException as error:  # noqa: BLE001 - nothing may escape: napari would show an endless run
+            self._post(Reply(number, "error", as_ours(error)))
+
+    def _answer(self, number: int, job: AskJob) -> None:
+        if self._is_overtaken(job):
+            self._post(Reply(number, "end"))
+            return
+        self._post(Reply(number, "answer", self._segmenter_of(job.recipe).prompt(job.request)))
+
+    def _drive(self, number: int, job: RunJob) -> None:
+        results = self._segmenter_of(job.recipe).propagate(job.run.request, job.run.resume)
+        try:
+            for result in results:
+                self._post(Reply(number, "frame", job.run.store(result)))
+                if job.run.is_cancelled or self._should_stop():
+                    break
+                self._answer_what_waits()
+        finally:
+            _close(results)
+        self._post(Reply(number, "end"))
+
+    def _answer_what_waits(self) -> None:
+        while (item := self._next_question()) is not None:
+            self._do(*item)
+
+    def _next_question(self) -> tuple[int, Job] | None:
+        with self._has_news:
+            item = next((item for item in self._jobs if isinstance(item[1], AskJob)), None)
+            if item is not None:
+                self._jobs.remove(item)
+            return item
+
+    def _is_overtaken(self, job: AskJob) -> bool:
+        with self._has_news:
+            later = [item for _, item in self._jobs if isinstance(item, AskJob)]
+        return any(item.place == job.place for item in later)
+
+    def _segmenter_of(self, recipe: Recipe) -> Segmenter:
+        if self._segmenter is None or self._segmenter[0] != recipe:
+            self._segmenter = None  # the old network goes before the new one comes
+            self._segmenter = recipe, self._make(recipe)
+        return self._segmenter[1]
+
+    def _put(self, results: queue.Queue[Any], item: Any, is_left: threading.Event) -> bool:
+        while not is_left.is_set() and not self._should_stop():
+            try:
+                results.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def _post(self, reply: Reply) -> None:
+        if not self._is_stopping.is_set():
+            self._mailbox.arrived.emit(reply)
+
+
+def _close(results: Any) -> None:
+    close = getattr(results, "close", None)
+    if close is not None:
+        close()
