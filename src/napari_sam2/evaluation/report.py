@@ -21,7 +21,7 @@ class RunReport:
     mean_J, mean_F : float or None
         Region similarity and boundary accuracy, means over objects; None if there was no truth.
     seconds_per_frame : float
-        Wall time of the propagation divided by the number of frames of the stack.
+        Wall time of the propagation by the number of frames tracked, loading of the model left out.
     objects, frames : int
         How many objects were prompted and how many frames the stack has.
     floors : dict of str to float

@@ -7,6 +7,7 @@ weights: ``functools.partial(napari_sam2.Session, axis=0, model="nano")`` is suc
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -38,14 +39,21 @@ Progress = Callable[[int, int], None]
 """(done, total): called as a run advances."""
 
 
+class Tracked(Protocol):
+    """One step of a propagation."""
+
+    @property
+    def frame(self) -> int:
+        """Which frame was tracked."""
+
+
 class Run(Protocol):
     """A propagation: iterate to drive it."""
 
-    @property
-    def total(self) -> int:
-        """How many steps the whole run takes."""
+    total: int
+    """How many steps the whole run takes."""
 
-    def __iter__(self) -> Iterator[object]:
+    def __iter__(self) -> Iterator[Tracked]:
         """Advance by one step an item."""
 
 
@@ -53,7 +61,7 @@ class TrackingSession(Protocol):
     """What scoring needs of a session; `napari_sam2.Session` has it."""
 
     def add_points(
-        self, object: int, frame: int, points: list[tuple[float, float]], *, labels: list[int]
+        self, object: int, frame: int, points: list[tuple[int, int]], labels: list[int]
     ) -> object:
         """Click an object on a frame; 1 positive, 0 negative."""
 
@@ -74,16 +82,21 @@ OpenSession = Callable[[np.ndarray], TrackingSession]
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """An image stack with its reference. `image`, `labels`: (T, Y, X); `prompt_frame`: see `prompt_frames`."""
+    """An image stack with its reference.
+
+    `image`, `labels`: (T, Y, X); `group`: stacks of one group are averaged; `prompt_frame`: see `prompt_frames`.
+    """
 
     name: str
     image: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)
-    prompt_frame: PromptFrame = "first"
+    group: str
+    prompt_frame: PromptFrame
 
-    def limited(self, frames: int | None = None, objects: int | None = None) -> Stack:
-        """Return the first `frames` frames and, of the objects there, those with the lowest ids."""
-        image, labels = self.image[:frames], self.labels[:frames]
+    def limited(self, frames: slice | None = None, objects: int | None = None) -> Stack:
+        """Return some `frames`, and of the objects on them the `objects` with the lowest ids."""
+        chosen = frames or slice(None)
+        image, labels = self.image[chosen], self.labels[chosen]
         if objects is not None:
             labels = np.where(np.isin(labels, object_ids(labels)[:objects]), labels, 0)
         return replace(self, image=image, labels=labels)
@@ -105,6 +118,7 @@ class StackResult:
     """How a model did on one stack. `copy_J`, `otsu_J`: floors; Otsu's needs a click, so None for masks."""
 
     name: str
+    group: str
     prompt: Prompt
     mean_J: float
     mean_F: float
@@ -119,7 +133,7 @@ def validation_stacks(indices: Iterable[int] | None = None) -> Iterator[Stack]:
     """Yield the frozen validation sequences, all or those of `indices`."""
     for index in range(len(VALIDATION_SPECS)) if indices is None else indices:
         sequence = validation_sequence(index)
-        yield Stack(f"generated_{index:02d}", sequence.image, sequence.labels)
+        yield Stack(f"generated_{index:02d}", sequence.image, sequence.labels, "generated", "first")
 
 
 def read_stacks(folder: Path) -> Iterator[Stack]:
@@ -133,7 +147,8 @@ def read_stacks(folder: Path) -> Iterator[Stack]:
     Yields
     ------
     Stack
-        A time-lapse (`kind` ends in ``-time``) is prompted at first appearance, anything else on the largest section.
+        A time-lapse (`kind` ends in ``-time``) is prompted at first appearance, anything else on the largest section;
+        the group is ``microscopy`` where `kind` begins so, else ``medical``.
 
     Raises
     ------
@@ -160,7 +175,8 @@ def read_stack(path: Path) -> Stack:
             f"{path.name}: image {image.shape} and labels {labels.shape} differ in shape",
             kept="no stack was read",
         )
-    return Stack(path.stem, image, labels, "first" if kind.endswith("-time") else "largest")
+    group = "microscopy" if kind.startswith("microscopy") else "medical"
+    return Stack(path.stem, image, labels, group, "first" if kind.endswith("-time") else "largest")
 
 
 def evaluate_stack(
@@ -187,24 +203,23 @@ def evaluate_stack(
     prompted = prompt_frames(stack.labels, stack.prompt_frame)
     clicks = simulated_clicks(stack.labels, prompted)
     session = open_session(stack.image)
-    started = time.perf_counter()
     for object_id, frame in prompted.items():
         if prompt == "mask":
             session.add_mask(object_id, frame, stack.labels[frame] == object_id)
         else:
             click = clicks[object_id][1]
             session.add_points(object_id, frame, [(click.y, click.x)], labels=[1])
-    drive(session.propagate(), progress)
-    seconds = time.perf_counter() - started
+    seconds_per_frame = drive(session.propagate(), progress)
     objects = score_labels(np.asarray(session.labels), stack.labels, prompted)
     return StackResult(
         name=stack.name,
+        group=stack.group,
         prompt=prompt,
         mean_J=_mean([row.J for row in objects]),
         mean_F=_mean([row.F for row in objects]),
         copy_J=floor_score(copy_prediction(stack.labels, prompted), stack.labels, prompted),
         otsu_J=_otsu_floor(stack, clicks, prompted) if prompt == "click" else None,
-        seconds_per_frame=seconds / len(stack.image),
+        seconds_per_frame=seconds_per_frame,
         frames=len(stack.image),
         objects=objects,
     )
@@ -217,12 +232,15 @@ def simulated_clicks(
     return {i: (t, first_click(reference[t] == i)) for i, t in prompted.items()}
 
 
-def drive(run: Run, progress: Progress | None = None) -> None:
-    """Carry a propagation to its end."""
-    total = run.total
-    for done, _ in enumerate(run, start=1):
+def drive(run: Run, progress: Progress | None = None) -> float:
+    """Carry a propagation to its end and return its wall time, seconds a tracked frame."""
+    started = time.perf_counter()
+    frames = set()
+    for done, tracked in enumerate(run, start=1):
+        frames.add(tracked.frame)
         if progress is not None:
-            progress(done, total)
+            progress(done, run.total)
+    return (time.perf_counter() - started) / max(len(frames), 1)
 
 
 def score_labels(
@@ -256,23 +274,26 @@ def _mean(values: list[float]) -> float:
 
 
 def summary_table(results: Iterable[StackResult]) -> str:
-    """Return one line a stack, and the means over stacks of each kind of prompt."""
+    """Return a head, one line a stack, and the means over the stacks of each group."""
     results = list(results)
-    lines = [
-        f"{'stack':<20} {'prompt':<6} {'objects':>7} {'J':>6} {'F':>6} {'copy':>6} {'otsu':>6} {'s/frame':>8}"
-    ]
-    lines += [_row(result) for result in results]
-    for prompt in ("click", "mask"):
-        of_kind = [result for result in results if result.prompt == prompt]
-        if len(of_kind) > 1:
-            lines.append(_row(_average(of_kind)))
-    return "\n".join(lines)
+    return "\n".join(
+        [SUMMARY_HEAD, *map(summary_line, results), *map(summary_line, group_means(results))]
+    )
+
+
+def group_means(results: Iterable[StackResult]) -> list[StackResult]:
+    """Return the mean over stacks of each group and kind of prompt, in the order in which they come."""
+    groups: dict[tuple[str, Prompt], list[StackResult]] = {}
+    for result in results:
+        groups.setdefault((result.group, result.prompt), []).append(result)
+    return [_average(group) for group in groups.values()]
 
 
 def _average(results: list[StackResult]) -> StackResult:
     otsu = [result.otsu_J for result in results if result.otsu_J is not None]
     return StackResult(
-        name=f"mean of {len(results)}",
+        name=f"mean: {results[0].group} ({len(results)})",
+        group=results[0].group,
         prompt=results[0].prompt,
         mean_J=_mean([result.mean_J for result in results]),
         mean_F=_mean([result.mean_F for result in results]),
@@ -284,15 +305,31 @@ def _average(results: list[StackResult]) -> StackResult:
     )
 
 
-def _row(result: StackResult) -> str:
+SUMMARY_HEAD = f"{'stack':<22} {'prompt':<6} {'objects':>7} {'J':>6} {'F':>6} {'copy':>6} {'otsu':>6} {'s/frame':>8}"
+
+
+def summary_line(result: StackResult) -> str:
+    """Return one line under `SUMMARY_HEAD`."""
     otsu = "-" if result.otsu_J is None else f"{result.otsu_J:.3f}"
     return (
-        f"{result.name:<20} {result.prompt:<6} {len(result.objects):>7} {result.mean_J:>6.3f} "
+        f"{result.name:<22} {result.prompt:<6} {len(result.objects):>7} {result.mean_J:>6.3f} "
         f"{result.mean_F:>6.3f} {result.copy_J:>6.3f} {otsu:>6} {result.seconds_per_frame:>8.2f}"
     )
 
 
 def results_json(model: str, version: str, results: Iterable[StackResult]) -> str:
-    """Return all results as indented JSON, one entry a stack with one row an object."""
+    """Return all results as indented JSON: means of groups, and one entry a stack with one row an object."""
+    results = list(results)
+    means = [asdict(replace(mean, objects=())) for mean in group_means(results)]
     stacks = [asdict(result) for result in results]
-    return json.dumps({"model": model, "version": version, "stacks": stacks}, indent=2) + "\n"
+    content = {"model": model, "version": version, "means": means, "stacks": stacks}
+    return json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
+
+
+def _without_nan(value: object) -> object:
+    """JSON has no NaN: what could not be scored is null."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -7,7 +7,6 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import tifffile
 
 from napari_sam2.core.errors import FileFormatError, OptionError
 
@@ -119,6 +118,8 @@ def sample_path(file_name: str) -> Path:
 
 
 def _read(file_name: str) -> np.ndarray:
+    import tifffile
+
     path = sample_path(file_name)
     try:
         return np.asarray(tifffile.imread(path))

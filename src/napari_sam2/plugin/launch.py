@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,11 @@ PLUGIN, DOCK = "napari-sam2", "SAM 2"
 _controllers: weakref.WeakKeyDictionary[napari.Viewer, Controller] = weakref.WeakKeyDictionary()
 
 
-def main(paths: Sequence[str | PathLike[str]] = (), sample: str | None = None) -> None:
+def main(
+    paths: Sequence[str | PathLike[str]] = (),
+    sample: str | None = None,
+    start: Callable[[napari.Viewer], None] | None = None,
+) -> None:
     """Open napari with the dock, and return when its window is closed.
 
     Parameters
@@ -30,6 +34,8 @@ def main(paths: Sequence[str | PathLike[str]] = (), sample: str | None = None) -
         Files to open.
     sample : str, optional
         Name of a bundled sample to open.
+    start : callable, optional
+        Called with the viewer once all this is open, before the window takes over.
     """
     # Before Qt: on Windows, PyTorch may refuse to load once Qt is there.
     import torch  # noqa: F401
@@ -42,6 +48,8 @@ def main(paths: Sequence[str | PathLike[str]] = (), sample: str | None = None) -
         viewer.open_sample(PLUGIN, sample)
     if paths:
         viewer.open([str(path) for path in paths])
+    if start is not None:
+        start(viewer)
     napari.run()
 
 
