@@ -1,0 +1,198 @@
+"""Any history of prompts, removals, undos and cut runs, then a propagation, equals a fresh session, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.engine import InlineEngine
+from napari_sam2.core.errors import InferenceError, PromptError, UnknownObjectError
+from napari_sam2.core.session import Session
+from napari_sam2.testing import FakeSegmenter, moving_discs
+
+SIZE, NUM_FRAMES = 16, 5  # small, so that histories meet themselves again
+VIDEO, TRUTH = moving_discs(NUM_FRAMES, SIZE, num_objects=2, seed=4)
+
+objects = st.integers(1, 2)
+frames = st.integers(0, NUM_FRAMES - 1)
+pixels = st.tuples(st.integers(0, SIZE - 1), st.integers(0, SIZE - 1))
+choices = st.integers(0, 99)
+
+
+def shown(session):
+    """All that is shown, without the numbers of runs, which count the past."""
+    records = []
+    for object_id in session.objects:
+        for t in range(NUM_FRAMES):
+            record = session.record(object_id, t)
+            if record is not None:
+                parts = record.box, record.bits, record.strength, record.object_score, record.iou
+                records.append((object_id, t, record.provenance, *parts))
+    return np.asarray(session.labels).tobytes(), records
+
+
+class HistoryMachine(RuleBasedStateMachine):
+    """Does to a session what a person may do."""
+
+    overlap = "keep"
+
+    def _new(self):
+        stack = ArrayFrames(VIDEO)
+        return Session(stack, InlineEngine(FakeSegmenter(stack)), overlap=self.overlap)
+
+    @initialize()
+    def start(self):
+        self.session = self._new()
+        self.labels = np.zeros(VIDEO.shape, np.uint16)
+        self.session.frame_committed.connect(self._follow)
+
+    def _follow(self, t, box):
+        part = self.session.project(t, box)
+        self.labels[t, box[0] : box[2], box[1] : box[3]] = part
+
+    def _try(self, act, *arguments, **options):
+        before = self.session.state
+        try:
+            act(*arguments, **options)
+        except (PromptError, UnknownObjectError):
+            assert self.session.state is before
+
+    @rule(object_id=objects, t=frames, on_disc=st.booleans(), pixel=pixels, positive=st.booleans())
+    def click(self, object_id, t, on_disc, pixel, positive):
+        if on_disc:
+            pixel = tuple(np.argwhere(TRUTH[t] == 1 + object_id % 2).mean(0))
+        self._try(self.session.add_points, object_id, t, [pixel], [int(positive)])
+
+    @rule(object_id=objects, t=frames, first=pixels, second=pixels)
+    def draw_box(self, object_id, t, first, second):
+        self._try(self.session.add_box, object_id, t, (*first, *second))
+
+    @rule(object_id=objects, t=frames, corner=pixels, lock=st.booleans())
+    def paint(self, object_id, t, corner, lock):
+        mask = np.zeros((SIZE, SIZE), bool)
+        mask[corner[0] : corner[0] + 5, corner[1] : corner[1] + 7] = True
+        self._try(self.session.add_mask, object_id, t, mask, lock=lock)
+
+    @precondition(lambda self: self.session.objects)
+    @rule(choice=choices)
+    def remove_prompts(self, choice):
+        said = [(item.object_id, t) for item in self.session.prompts for t in item.frame_indices]
+        self._try(self.session.remove_prompts, *said[choice % len(said)])
+
+    @precondition(lambda self: self.session.objects)
+    @rule(choice=choices)
+    def remove_object(self, choice):
+        self.session.remove_object(self.session.objects[choice % len(self.session.objects)])
+
+    @precondition(lambda self: self.session.objects)
+    @rule(choice=choices, t=frames)
+    def lock(self, choice, t):
+        self._try(self.session.lock, self.session.objects[choice % len(self.session.objects)], t)
+
+    @precondition(lambda self: self.session.locks)
+    @rule(choice=choices)
+    def unlock(self, choice):
+        lock = self.session.locks[choice % len(self.session.locks)]
+        self.session.unlock(lock.object_id, lock.frame)
+
+    @rule(times=st.integers(1, 4))
+    def undo(self, times):
+        for _ in range(times):
+            self.session.undo()
+
+    @rule(times=st.integers(1, 4))
+    def redo(self, times):
+        for _ in range(times):
+            self.session.redo()
+
+    @rule(object_id=objects, t=frames, after=st.integers(0, 1))
+    def fail(self, object_id, t, after):
+        """Let the model fail in a click, or soon after."""
+        segmenter = self.session.engine.segmenter
+        segmenter.fail_next(after=after)
+        before = self.session.state
+        try:
+            self.session.add_points(object_id, t, [(t, object_id)])
+        except (InferenceError, PromptError):
+            assert self.session.state is before
+        segmenter.raise_at.clear()
+
+    @precondition(lambda self: self.session.objects)
+    @rule(
+        direction=st.sampled_from(["both", "forward", "backward"]),
+        span=st.one_of(
+            st.none(),
+            st.tuples(st.integers(0, 2), st.integers(3, NUM_FRAMES)),
+        ),
+        some=st.booleans(),
+        stop=st.one_of(st.none(), st.integers(0, 8)),
+    )
+    def propagate(self, direction, span, some, stop):
+        chosen = self.session.objects[:1] if some else None
+        run = self.session.propagate(direction, span, chosen)
+        if stop == 0:
+            run.cancel()
+        for number, _ in enumerate(run, start=1):
+            if number == stop:
+                run.cancel()
+        assert run.is_finished
+
+    @precondition(lambda self: self.session.objects)
+    @rule(stops=st.lists(st.integers(1, 5), max_size=3))
+    def finish(self, stops):
+        """Propagate everything, cut at will; from then on nothing of the past may be seen."""
+        for stop in stops:
+            for number, _ in enumerate(self.session.propagate(), start=1):
+                if number == stop:
+                    break
+        list(self.session.propagate())
+        fresh = self._new()
+        fresh.restore(self.session.prompts, self.session.locks)
+        list(fresh.propagate())
+        assert shown(self.session) == shown(fresh)
+
+    @invariant()
+    def events_tell_all(self):
+        np.testing.assert_array_equal(self.labels, np.asarray(self.session.labels))
+
+    @invariant()
+    def prompts_are_answered_and_locks_have_prompts(self):
+        for item in self.session.prompts:
+            assert not self.session.state.objects[item.object_id].pending
+            for t in item.frame_indices:
+                assert self.session.record(item.object_id, t).provenance != "tracked"
+        for lock in self.session.locks:
+            assert self.session.state.prompts_on(lock.object_id, lock.frame) is not None
+
+    def teardown(self):
+        if self.session.objects:
+            self.finish([2])
+        line = [self._bytes()]
+        while self.session.undo():
+            line.append(self._bytes())
+        assert self.session.objects == ()
+        for expected in reversed(line[:-1]):
+            assert self.session.redo()
+            assert self._bytes() == expected
+
+    def _bytes(self):
+        return self.session.state, np.asarray(self.session.labels).tobytes()
+
+
+@pytest.mark.parametrize("overlap", ["keep", "overwrite"])
+def test_any_history_then_a_propagation_equals_a_fresh_session(overlap):
+    machine = type("Machine", (HistoryMachine,), {"overlap": overlap})
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=80, stateful_step_count=30, deadline=None)
+    )
