@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,6 @@ from napari_sam2.cli.console import new_app, progress_bar
 from napari_sam2.core.errors import OptionError
 
 if TYPE_CHECKING:
-    import napari
     import numpy as np
 
     from napari_sam2.evaluation.clicks import Click
@@ -177,8 +176,8 @@ def _show(sample: Sample, model: str) -> None:
     launch.main(sample=SAMPLE, start=lambda viewer: prompt_in(viewer, sample, model))
 
 
-def prompt_in(viewer: napari.Viewer, sample: Sample, model: str) -> None:
-    """Click each object of the sample, which is open in `viewer`, and propagate in the dock's worker."""
+def prompt_in(viewer: Any, sample: Sample, model: str) -> None:
+    """Click each object of the sample, which is open in a napari viewer, and propagate in the dock's worker."""
     from napari_sam2.evaluation.objects import prompt_frames
     from napari_sam2.evaluation.stacks import simulated_clicks
     from napari_sam2.plugin import launch
