@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from napari_sam2.evaluation.overlay import PALETTE, PAPER, SheetStyle, contact_sheet, write_png
+from napari_sam2.evaluation.overlay import (
+    PALETTE,
+    PAPER,
+    SheetStyle,
+    _choose_frames,
+    contact_sheet,
+    write_png,
+)
 from napari_sam2.testing import moving_discs
 
 
@@ -68,3 +75,10 @@ def test_a_sheet_is_written_as_png(tmp_path):
     with Image.open(tmp_path / "overlay.png") as picture:
         assert picture.format == "PNG"
         assert np.array_equal(np.asarray(picture), sheet)
+
+
+def test_clicked_frames_are_always_shown():
+    assert _choose_frames(24, [0], 8) == [0, 3, 7, 10, 13, 16, 20, 23]
+    assert _choose_frames(37, [12, 13], 4) == [0, 12, 13, 36]
+    assert _choose_frames(3, [1], 8) == [0, 1, 2]
+    assert len(_choose_frames(50, list(range(20)), 8)) == 8

@@ -72,7 +72,7 @@ def contact_sheet(
         The picture.
     """
     style = style or SheetStyle()
-    shown = _spread(len(image), style.max_frames)
+    shown = _choose_frames(len(image), sorted(clicks or {}), style.max_frames)
     grey = _to_grey(image, shown)
     zoom = style.tile / image.shape[2]
     tiles = []
@@ -92,8 +92,14 @@ def write_png(path: Path, picture: np.ndarray) -> None:
     Image.fromarray(picture).save(path, format="PNG", optimize=True)
 
 
-def _spread(count: int, most: int) -> list[int]:
-    return [int(t) for t in np.unique(np.linspace(0, count - 1, min(count, most)).round())]
+def _choose_frames(count: int, clicked: Sequence[int], most: int) -> list[int]:
+    """Return at most `most` frames evenly spread, each clicked one in the place of its nearest neighbour."""
+    chosen = [int(t) for t in np.linspace(0, count - 1, min(count, most)).round()]
+    for t in clicked[:most]:
+        free = [other for other in chosen if other not in clicked]
+        if t not in chosen and free:
+            chosen[chosen.index(min(free, key=lambda other: abs(other - t)))] = t
+    return sorted(chosen)
 
 
 def _to_grey(image: np.ndarray, shown: list[int]) -> list[np.ndarray]:
