@@ -149,6 +149,14 @@ class HistoryMachine(RuleBasedStateMachine):
         assert run.is_finished
 
     @precondition(lambda self: self.session.objects)
+    @rule(stop=st.integers(1, 5))
+    def cut(self, stop):
+        """Begin what `finish` may continue, or must not."""
+        for number, _ in enumerate(self.session.propagate(), start=1):
+            if number == stop:
+                break
+
+    @precondition(lambda self: self.session.objects)
     @rule(stops=st.lists(st.integers(1, 5), max_size=3))
     def finish(self, stops):
         """Propagate everything, cut at will; from then on nothing of the past may be seen."""
@@ -194,5 +202,5 @@ class HistoryMachine(RuleBasedStateMachine):
 def test_any_history_then_a_propagation_equals_a_fresh_session(overlap):
     machine = type("Machine", (HistoryMachine,), {"overlap": overlap})
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=80, stateful_step_count=30, deadline=None)
+        machine, settings=settings(max_examples=50, stateful_step_count=30, deadline=None)
     )

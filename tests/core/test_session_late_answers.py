@@ -164,6 +164,19 @@ def test_a_failed_prompt_goes_and_what_came_after_it_stays(session, engine):
     assert session.objects == ()
 
 
+def test_a_failed_prompt_leaves_the_order_of_the_frames(session, engine):
+    for t in (3, 1, 4):
+        session.add_points(1, t, [centre(1, t)])
+        engine.answer()
+    session.add_points(1, 3, [(0, 0)], [0])
+    session.add_points(1, 4, [(0, 0)], [0])
+    failed, _ = engine.waiting.pop(0)
+    engine.answer()
+    session.refuse(failed.generation)
+    assert session.prompts[0].frame_indices == (3, 1, 4)
+    assert [len(item.steps) for item in session.prompts[0].frames] == [1, 1, 2]
+
+
 def test_a_failed_first_prompt_takes_its_object_away_again(session, engine):
     session.add_points(1, 2, [centre(1, 2)])
     session.add_points(2, 2, [centre(2, 2)])

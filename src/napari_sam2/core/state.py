@@ -146,10 +146,13 @@ class SessionState:
         said = other.prompts_on(object_id, frame)
         if said is None:
             return self.without_prompts(object_id, frame)
-        answer = other.objects[object_id].answers.get(frame)
-        cleared = self.objects[object_id].unprompted(frame)
-        changed = cleared.prompted(said, answer)
-        if frame in other.objects[object_id].pending:
+        source, known = other.objects[object_id], self.objects[object_id]
+        answer = source.answers.get(frame)
+        # Not removed and added again: the order of the frames is part of what was said.
+        changed = known.prompted(said, answer)
+        if answer is None:
+            changed = replace(changed, answers=known.answers.without(frame))
+        if frame in source.pending:
             changed = replace(changed, pending=changed.pending | {frame})
         return self.with_object(changed)
 
