@@ -88,11 +88,14 @@ def run(
 def _check_outputs(out: Path, overlay: Path | None, overwrite: bool) -> None:
     """Refuse what cannot be written before hours are spent on it."""
     from napari_sam2.io.masklets import check_labels_path
-    from napari_sam2.io.overlay import check_overlay_path
 
     check_labels_path(out)
-    if overlay is not None:
-        check_overlay_path(overlay)
+    if overlay is not None and (overlay.suffix.lower() != ".png" or not overlay.parent.is_dir()):
+        raise FileFormatError(
+            f"a picture cannot be written to {overlay}",
+            remedy="give a name that ends in .png, in a folder that exists",
+            kept="no file was written",
+        )
     for path in (out, overlay):
         if path is not None and path.exists() and not overwrite:
             raise FileFormatError(
@@ -147,17 +150,41 @@ def _write(
     prompts: tuple[FilePrompt, ...],
 ) -> None:
     from napari_sam2.io.masklets import read_spacing, write_labels
-    from napari_sam2.io.overlay import write_overlay
 
     write_labels(out, _as_image(session, axis), spacing=read_spacing(image))
     if overlay is not None:
-        marks: dict[int, list[tuple[float, float, bool]]] = {}
-        for prompt in prompts:
-            points = zip(prompt.points, prompt.labels, strict=True)
-            marks.setdefault(prompt.frame, []).extend(
-                (y, x, label == 1) for (y, x), label in points
-            )
-        write_overlay(overlay, session.frames, session.labels, session.mapping, marks=marks)
+        _draw(session, image.name, overlay, prompts)
+
+
+def _draw(session: Session, title: str, path: Path, prompts: tuple[FilePrompt, ...]) -> None:
+    """Write a picture of the labels over some frames; only those frames are read again."""
+    from napari_sam2.evaluation.overlay import contact_sheet, write_png
+    from napari_sam2.io.atomic import replacing
+
+    clicks: dict[int, list[tuple[float, float]]] = {}
+    for prompt in prompts:
+        signed = zip(prompt.points, prompt.labels, strict=True)
+        clicks.setdefault(prompt.frame, []).extend(point for point, label in signed if label == 1)
+    line = f"model {session.model} · coloured: result · white dot: positive click"
+    picture = contact_sheet(_FrameStack(session), session.labels, title, [line], clicks=clicks)
+    with replacing(path) as temporary:
+        write_png(temporary, picture)
+
+
+class _FrameStack:
+    """The frames of a session as an array that reads one when it is asked for."""
+
+    def __init__(self, session: Session) -> None:
+        self._frames = session.frames
+        colours = (3,) if self._frames.is_rgb else ()
+        self.shape = (len(self._frames), *self._frames.shape, *colours)
+        self.ndim = len(self.shape)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, t: int) -> Any:
+        return self._frames.read(t)
 
 
 def _as_image(session: Session, axis: int) -> Any:
