@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-# `#` stands for a number. Of each group, the first row that matches is applied.
+# `#` stands for a number. The first row that matches the start of a name is applied.
 _HEADS: tuple[tuple[str, str], ...] = (
     ("image_encoder.trunk.patch_embed.proj.", "vision_encoder.backbone.patch_embed.projection."),
     ("image_encoder.trunk.", "vision_encoder.backbone."),
@@ -71,7 +71,7 @@ _HEADS: tuple[tuple[str, str], ...] = (
     ("no_obj_ptr", "no_object_pointer"),
     ("no_obj_embed_spatial", "occlusion_spatial_embedding_parameter"),
 )
-# Applied to what the first table left; an MLP of two layers has the first two rows, of three the next three.
+# Then all of these are, wherever they stand.
 _INNER: tuple[tuple[str, str], ...] = (
     (".mlp.layers.0.", ".mlp.proj_in."),
     (".mlp.layers.1.", ".mlp.proj_out."),
@@ -82,6 +82,7 @@ _INNER: tuple[tuple[str, str], ...] = (
     (".norm", ".layer_norm"),
     (".upscale_norm.", ".upscale_layer_norm."),
 )
+# Networks of three linear layers; those of two have rows above.
 _MLPS = re.compile(
     r"^(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head|pred_obj_score_head)"
     r"|object_pointer_proj)\.layers\.([012])\."
