@@ -145,3 +145,16 @@ def test_a_frame_that_cannot_be_read_is_named_with_its_cause():
 def test_tiny_and_narrow_frames_are_taken(shape):
     frames = ArrayFrames(np.zeros(shape, np.uint8))
     assert frames.read(0).shape == shape[-2:]
+
+
+def test_pixels_that_are_not_finite_are_told_once_and_counted(caplog):
+    stack = STACK.astype(np.float32)
+    stack[1, 0, :2] = np.nan
+    stack[2, 0, 0] = np.inf
+    frames = ArrayFrames(stack, name="raw")
+    for _ in range(2):
+        for t in range(3):
+            frames.read(t)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("layer 'raw': 2 pixels of frame 1 are NaN or infinite")
+    assert frames.nonfinite == {1: 2, 2: 1}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from napari_sam2.core.axes import StackView
 from napari_sam2.core.errors import FrameReadError, ImageError
-from napari_sam2.core.intensity import check_dtype
+from napari_sam2.core.intensity import check_dtype, count_nonfinite
+
+logger = logging.getLogger(__name__)
 
 
 class ArrayLikeStack(Protocol):
@@ -61,6 +65,7 @@ class ArrayFrames:
         _check_view(self.stack_view, shape[:ndim], name)
         self._dtype = check_dtype(np.dtype(array.dtype), name)
         self._array, self._shape, self._rgb, self.name = array, shape, rgb, name
+        self._nonfinite: dict[int, int] = {}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -98,7 +103,27 @@ class ArrayFrames:
                 kept="all results so far were kept",
                 remedy="check the file, then run again: it continues where it stopped",
             ) from error
-        return self._normalised(frame)
+        frame = self._normalised(frame)
+        self._note_nonfinite(t, frame)
+        return frame
+
+    @property
+    def nonfinite(self) -> Mapping[int, int]:
+        """How many pixels of a frame are NaN or infinite, for the frames read so far that have such pixels."""
+        return dict(self._nonfinite)
+
+    def _note_nonfinite(self, t: int, frame: np.ndarray) -> None:
+        count = count_nonfinite(frame)
+        if count and not self._nonfinite:
+            logger.warning(
+                "layer '%s': %d pixels of frame %d are NaN or infinite and count as background; "
+                "other frames may have some too",
+                self.name,
+                count,
+                t,
+            )
+        if count:
+            self._nonfinite[t] = count
 
     def _normalised(self, frame: np.ndarray) -> np.ndarray:
         if self.stack_view.is_transposed:

@@ -6,8 +6,11 @@ start at conditioning frames and never see memories of other passes, so the plan
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
 
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.messages import Direction, PropagationRequest
@@ -30,38 +33,62 @@ class PlannedFrame:
     tracks: tuple[Track, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The frames `first` to `stop` - 1 of one pass, in ascending order whichever way the pass goes."""
+
+    anchor: FrameIndex
+    is_reverse: bool
+    first: int
+    stop: int
+
+
 def plan_of(request: PropagationRequest) -> tuple[PlannedFrame, ...]:
     """Return all results of a propagation in order: one sweep forward, then one backward."""
-    anchors = {item.object_id: sorted(item.frame_indices) for item in request.objects}
-    frames = range(request.start, request.stop)
-    sweeps = ((False, frames), (True, reversed(frames)))
-    planned = (
-        _planned(t, is_reverse, anchors, request.direction)
-        for is_reverse, order in sweeps
-        for t in order
+    sweeps: dict[bool, dict[int, list[Track]]] = {False: {}, True: {}}
+    for item in sorted(request.objects, key=lambda item: item.object_id):
+        for span in spans_of(item.frame_indices, request):
+            track = Track(item.object_id, span.anchor)
+            for t in range(span.first, span.stop):
+                sweeps[span.is_reverse].setdefault(t, []).append(track)
+    return tuple(
+        PlannedFrame(FrameIndex(t), is_reverse, tuple(sweep[t]))
+        for is_reverse, sweep in sweeps.items()
+        for t in sorted(sweep, reverse=is_reverse)
     )
-    return tuple(item for item in planned if item.tracks)
 
 
-def _planned(
-    t: int, is_reverse: bool, anchors: dict[ObjectId, list[FrameIndex]], direction: Direction
-) -> PlannedFrame:
-    tracks = []
-    for object_id in sorted(anchors):
-        anchor = _anchor(t, anchors[object_id], direction)
-        if anchor is not None and anchor != t and (anchor > t) == is_reverse:
-            tracks.append(Track(object_id, anchor))
-    return PlannedFrame(FrameIndex(t), is_reverse, tuple(tracks))
+def num_results(request: PropagationRequest) -> int:
+    """Return how many results `plan_of` lists, without listing them."""
+    sweeps = np.zeros((2, max(0, request.stop - request.start)), bool)
+    for item in request.objects:
+        for span in spans_of(item.frame_indices, request):
+            first, stop = span.first - request.start, span.stop - request.start
+            sweeps[int(span.is_reverse), first:stop] = True
+    return int(sweeps.sum())
 
 
-def _anchor(t: int, conditioning: Iterable[FrameIndex], direction: Direction) -> FrameIndex | None:
-    """Return the conditioning frame that frame `t` is tracked from; `t` itself if it is one."""
-    before = max((c for c in conditioning if c <= t), default=None)
-    after = min((c for c in conditioning if c >= t), default=None)
-    if direction == "forward":
-        return before
-    if direction == "backward":
-        return after
-    if before is None or after is None:
-        return after if before is None else before
-    return before if t - before <= after - t else after
+def spans_of(conditioning: Iterable[FrameIndex], request: PropagationRequest) -> Iterator[Span]:
+    """Yield the passes of one object that reach into the request's range."""
+    for span in _all_spans(
+        sorted(set(conditioning)), request.start, request.stop, request.direction
+    ):
+        first, stop = max(span.first, request.start), min(span.stop, request.stop)
+        if first < stop:
+            yield Span(span.anchor, span.is_reverse, first, stop)
+
+
+def _all_spans(
+    anchors: Sequence[FrameIndex], start: int, stop: int, direction: Direction
+) -> Iterator[Span]:
+    if not anchors:
+        return
+    if direction != "forward":
+        yield Span(anchors[0], True, start, anchors[0])
+    for before, after in pairwise(anchors):
+        # The last frame of the pass from `before`: of two equally near passes the earlier one wins.
+        turn = {"both": (before + after) // 2, "forward": after - 1, "backward": before}[direction]
+        yield Span(before, False, before + 1, turn + 1)
+        yield Span(after, True, turn + 1, after)
+    if direction != "backward":
+        yield Span(anchors[-1], False, anchors[-1] + 1, stop)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from napari_sam2.core.engine import Engine
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.messages import FrameResult, PropagationRequest, ResumePoint
-from napari_sam2.core.plan import plan_of
+from napari_sam2.core.plan import num_results
 from napari_sam2.core.state import RecordKey, SessionState
 from napari_sam2.core.store import MaskRecord, MaskStore
 from napari_sam2.core.table import FrameTable
@@ -67,7 +67,7 @@ class Run:
         finish: Callable[[Run], None],
     ) -> None:
         self.request, self.number, self.resume = request, number, resume
-        self.total = len(plan_of(request))
+        self.total = num_results(request)
         self.done = 0 if resume is None else resume.done
         self._conditioning = {
             (item.object_id, frame) for item in request.objects for frame in item.frame_indices
