@@ -165,7 +165,7 @@ def _draw(session: Session, title: str, path: Path, prompts: tuple[FilePrompt, .
     for prompt in prompts:
         signed = zip(prompt.points, prompt.labels, strict=True)
         clicks.setdefault(prompt.frame, []).extend(point for point, label in signed if label == 1)
-    line = f"model {session.model} · coloured: result · white dot: positive click"
+    line = f"model {Path(session.model).name} · coloured: result · white dot: positive click"
     picture = contact_sheet(_FrameStack(session), session.labels, title, [line], clicks=clicks)
     with replacing(path) as temporary:
         write_png(temporary, picture)
