@@ -12,6 +12,7 @@ from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import InferenceError, PropagationError
 from napari_sam2.core.messages import FrameResult
 from napari_sam2.core.session import Session
+from napari_sam2.core.store import MemoryMaskStore
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
 VIDEO, TRUTH = moving_discs(num_frames=10, size=48, num_objects=2)
@@ -223,6 +224,17 @@ def test_results_of_a_removed_object_never_reach_a_new_one_of_its_id():
     assert all(session.record(2, t) for t in range(10))
 
 
+@pytest.mark.parametrize("others", [[], [(2, 3)]])
+def test_an_object_made_anew_before_the_first_result_has_no_part_in_the_run(others):
+    session = make((1, 3), *others)
+    run = session.propagate()
+    session.remove_object(1)
+    session.add_points(1, 5, [centre(1, 5)])
+    list(run)
+    assert [t for t in range(10) if session.record(1, t)] == [5]
+    assert all(session.record(2, 4) for _ in others)
+
+
 # Cancel and resume
 
 
@@ -349,6 +361,43 @@ def test_a_complete_run_is_not_resumed():
     run = session.propagate()
     assert run.resume is None
     assert len(list(run)) == 9
+
+
+class FullStore(MemoryMaskStore):
+    """A store that has no room left at one point."""
+
+    room = 10**9
+
+    def append(self, record):
+        if len(self) >= self.room:
+            raise OSError(28, "No space left on device")
+        return super().append(record)
+
+
+def test_when_the_store_is_full_what_is_done_is_kept_and_the_run_resumes():
+    whole, store = make((1, 3), (2, 5)), FullStore()
+    list(whole.propagate())
+    cut = make((1, 3), (2, 5), store=store)
+    store.room = len(store) + 6
+    run = cut.propagate()
+    with pytest.raises(OSError, match="No space left"):
+        list(run)
+    assert run.is_finished
+    assert 0 < run.done < run.total
+    before = everything(cut)
+    for prompt in (
+        lambda: cut.add_points(1, 8, [centre(1, 8)]),
+        lambda: cut.add_mask(1, 8, TRUTH[8] == 1),
+    ):
+        with pytest.raises(OSError, match="No space left"):
+            prompt()
+    assert everything(cut) == before
+    assert cut.undo_action == "propagate"
+    store.room = 10**9
+    rest = cut.propagate()
+    assert rest.number == run.number
+    list(rest)
+    assert everything(cut) == everything(whole)
 
 
 # One at a time

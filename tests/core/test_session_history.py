@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -196,6 +198,53 @@ class HistoryMachine(RuleBasedStateMachine):
 
     def _bytes(self):
         return self.session.state, np.asarray(self.session.labels).tobytes()
+
+
+def click(session, object_id, t):
+    """Click an object again on a frame, each time on another pixel."""
+    said = session.state.prompts_on(object_id, t)
+    number = 0 if said is None else len(said.steps)
+    with suppress(PromptError):
+        session.add_points(object_id, t, [(number, 3 * object_id)])
+
+
+def act(session, name, object_id, t):
+    """Do one small thing, if it can be done."""
+    if name == "click":
+        click(session, object_id, t)
+    elif name in ("undo", "redo"):
+        getattr(session, name)()
+    else:
+        with suppress(PromptError, UnknownObjectError):
+            getattr(session, name)(object_id, t)
+
+
+small_things = st.tuples(
+    st.sampled_from(["click", "undo", "redo", "remove_prompts", "lock", "unlock"]), objects, frames
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    clicks=st.lists(st.tuples(objects, frames), min_size=1, max_size=4),
+    stop=st.integers(1, 4),
+    detour=st.lists(small_things, max_size=3),
+)
+def test_a_cut_run_continues_only_if_nothing_was_changed_in_between(clicks, stop, detour):
+    stack = ArrayFrames(VIDEO)
+    session, fresh = (Session(stack, InlineEngine(FakeSegmenter(stack))) for _ in range(2))
+    for place in clicks:
+        click(session, *place)
+    for number, _ in enumerate(session.propagate(), start=1):
+        if number == stop:
+            break
+    for thing in detour:
+        act(session, *thing)
+    if session.objects:
+        fresh.restore(session.prompts, session.locks)
+        list(session.propagate())
+        list(fresh.propagate())
+    assert shown(session) == shown(fresh)
 
 
 @pytest.mark.parametrize("overlap", ["keep", "overwrite"])
