@@ -1,0 +1,1 @@
+"""Training of the embedded model: images are generated, never loaded (torch, numpy and safetensors only)."""

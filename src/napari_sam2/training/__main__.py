@@ -1,0 +1,72 @@
+"""``python -m napari_sam2.training``: the run of ``napari-sam2 train``, also under torchrun."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+
+from napari_sam2.training.loop import Trainer, TrainOptions
+from napari_sam2.training.provenance import current_commit
+from napari_sam2.training.validation import Validator
+
+
+def make_trainer(
+    out: Path,
+    *,
+    steps: int = 0,
+    minutes: float = 60.0,
+    threads: int = 1,
+    seed: int = 0,
+    resume: Path | None = None,
+    init: Path | None = None,
+    config: str = "nano",
+) -> Trainer:
+    """Begin or continue a run; call `run` on the result.
+
+    Parameters
+    ----------
+    out : Path
+        Run folder.
+    steps : int
+        Length of the run; 0 means `minutes`.
+    minutes : float
+        Length in wall time.
+    threads : int
+        Threads of each process.
+    seed : int
+        Below one million: from there on seeds belong to validation.
+    resume : Path, optional
+        Run folder to continue; the other options but `threads` then come from it.
+    init : Path, optional
+        Weights to start from.
+    config : str
+        Preset of the network.
+    """
+    torch.set_num_threads(threads)
+    commit, validate = current_commit(), Validator()
+    if resume is not None:
+        return Trainer.resume(resume, validate=validate, commit=commit)
+    options = TrainOptions(config=config, steps=steps, minutes=minutes, seed=seed)
+    return Trainer(out, options, init=init, validate=validate, commit=commit)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/nano"))
+    parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--init", type=Path)
+    parser.add_argument("--config", default="nano")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    make_trainer(**vars(parser.parse_args(arguments))).run()
+
+
+if __name__ == "__main__":
+    main()

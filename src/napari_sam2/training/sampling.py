@@ -1,0 +1,110 @@
+"""Which objects are prompted, and how: clicks, boxes and corrections drawn from the truth."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_sam2.training.generator import MAX_OBJECTS
+
+CELL = 4
+"""Frame pixels a logit."""
+
+
+class Picked(NamedTuple):
+    """Objects to train on: `rows` (R,) clip of each, `ids` (R,) its label, both int64."""
+
+    rows: Tensor
+    ids: Tensor
+
+
+def pick_objects(
+    labels: Tensor, per_clip: int, generator: torch.Generator, min_area: float = 24
+) -> Picked:
+    """Pick up to `per_clip` objects that are visible in `labels` (B, S, S); tiny ones less often.
+
+    Parameters
+    ----------
+    labels : Tensor of shape (B, S, S), int64
+        First frames.
+    per_clip : int
+        Most objects a clip.
+    generator : torch.Generator
+        Source of chance.
+    min_area : float
+        Smallest visible area, pixels.
+    """
+    batch = len(labels)
+    area = torch.zeros(batch, MAX_OBJECTS + 1)
+    area.scatter_add_(1, labels.flatten(1), torch.ones(1).expand(batch, labels[0].numel()))
+    weight = (area / 200).clamp(0.25, 1) * (area >= min_area) * (area < 0.4 * labels[0].numel())
+    weight[:, 0] = 0
+    # Weighted choice without replacement: the largest of weighted random keys.
+    keys = torch.rand(weight.shape, generator=generator) ** (1 / weight.clamp(min=1e-6))
+    best, ids = torch.where(weight > 0, keys, -1.0).topk(per_clip, dim=1)
+    rows = torch.arange(batch)[:, None].expand_as(ids)
+    is_real = best >= 0
+    return Picked(rows[is_real], ids[is_real])
+
+
+def object_masks(labels: Tensor, picked: Picked) -> Tensor:
+    """Return the masks (R, S, S), float 0 or 1, of picked objects in `labels` (B, S, S)."""
+    return (labels[picked.rows] == picked.ids[:, None, None]).float()
+
+
+def coverage(masks: Tensor) -> Tensor:
+    """Return which part of each logit's cell a mask covers: (R, S, S) -> (R, S/4, S/4)."""
+    return F.avg_pool2d(masks[:, None], CELL)[:, 0]
+
+
+def _draw_cells(weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw one cell a row of weights (R, h, w): index (R,) and place (R, 2), (x, y) in frame pixels."""
+    width = weights.shape[-1]
+    index = torch.multinomial(weights.flatten(1) + 1e-12, 1, generator=generator)[:, 0]
+    corner = torch.stack([index % width, torch.div(index, width, rounding_mode="floor")], -1)
+    inside = torch.rand(corner.shape, generator=generator)
+    return index, (corner + inside) * CELL - 0.5
+
+
+def draw_clicks(covered: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw a click (R, 1, 2) inside each object, half of them well inside."""
+    blurred = F.avg_pool2d(covered[:, None], 3, 1, 1)[:, 0]
+    blurred = F.avg_pool2d(blurred[:, None], 5, 1, 2)[:, 0]
+    deep = blurred / blurred.amax((1, 2), keepdim=True).clamp(min=1e-6)
+    is_deep = torch.rand(len(covered), 1, 1, generator=generator) < 0.5
+    weights = torch.where(is_deep, deep**8 * covered, covered**2)
+    return _draw_cells(weights, generator)[1][:, None]
+
+
+def draw_boxes(masks: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw loose boxes (R, 2, 2), top left and bottom right, around masks (R, S, S): corners off by up to a tenth."""
+    side = masks.shape[-1]
+    corners = []
+    for dim in (1, 2):  # rows filled in x, then in y
+        filled = masks.amax(dim) > 0
+        first = filled.float().argmax(1)
+        last = side - 1 - filled.flip(1).float().argmax(1)
+        corners.append(torch.stack([first, last], 1).float())
+    boxes = torch.stack(corners, -1)  # (R, first and last, x and y)
+    size = (boxes[:, 1] - boxes[:, 0] + 1)[:, None]
+    noise = torch.randn(boxes.shape, generator=generator).clamp(-2, 2)
+    return (boxes + 0.05 * size * noise).clamp(0, side - 1)
+
+
+def draw_corrections(
+    logits: Tensor, covered: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw one click (R, 1, 2) where prediction and truth differ, and its label (R, 1).
+
+    Where nothing is wrong, the click confirms the object.
+    """
+    truth = covered > 0.5
+    wrong = (truth != (logits > 0)).float()
+    # Clicks go to the middle of thick errors rather than to every outline.
+    wrong = wrong * F.avg_pool2d(wrong[:, None], 3, 1, 1)[:, 0] ** 2
+    is_right = wrong.sum((1, 2), keepdim=True) == 0
+    index, place = _draw_cells(torch.where(is_right, covered, wrong), generator)
+    return place[:, None], truth.flatten(1).gather(1, index[:, None]).long()

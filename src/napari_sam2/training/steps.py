@@ -1,0 +1,345 @@
+"""One training step: on single images, or on clips with memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_sam2.model import memory_attention as memory_module
+from napari_sam2.model import sam2 as sam2_module
+from napari_sam2.model.config import Sam2Config
+from napari_sam2.model.mask_decoder import Decoded
+from napari_sam2.model.positions import sine_grid
+from napari_sam2.model.prompt_encoder import BOTTOM_RIGHT, NOT_A_POINT, POSITIVE, TOP_LEFT
+from napari_sam2.model.sam2 import MEMORY_MASK_BIAS, MEMORY_MASK_SCALE, ImageFeatures, Sam2
+from napari_sam2.training.generator import Clips
+from napari_sam2.training.losses import Loss, choose, decoder_loss, scene_loss
+from napari_sam2.training.sampling import (
+    coverage,
+    draw_boxes,
+    draw_clicks,
+    draw_corrections,
+    object_masks,
+    pick_objects,
+)
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FEATURE_COST = 0.02
+"""Weight of the mean square of the stride-16 features: nothing else keeps them from drowning the places of clicks."""
+
+LOGIT_LIMIT = 32.0
+"""Earlier logits are clamped to this before they are fed again."""
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Bring images (..., 3, S, S) in [0, 1] to the mean and spread that SAM 2 expects."""
+    mean = torch.tensor(_MEAN, device=images.device).view(3, 1, 1)
+    return (images - mean) / torch.tensor(_STD, device=images.device).view(3, 1, 1)
+
+
+@contextmanager
+def window_of_frame(net: Sam2, corner: tuple[int, int]) -> Iterator[None]:
+    """Let `net` take images as the part of a whole frame that begins at `corner` (x, y), in tokens.
+
+    A small window shows an object and its neighbours at a quarter of the cost, and a click in it is a quarter of the
+    places away from all others.
+    """
+    fourier, config = net.prompt_encoder.fourier, net.config
+    whole = fourier.grid(config.grid, config.grid).detach()
+    x, y = corner
+
+    def sine_window(width: int, height: int, length: int, device: torch.device) -> Tensor:
+        code = sine_grid(width, config.grid, config.grid, device)
+        return code[..., y : y + height, x : x + length]
+
+    fourier.grid = lambda height, length: whole[..., y : y + height, x : x + length]
+    for module in (sam2_module, memory_module):
+        module.sine_grid = sine_window
+    try:
+        yield
+    finally:
+        del fourier.grid
+        for module in (sam2_module, memory_module):
+            module.sine_grid = sine_grid
+
+
+class SceneHead(nn.Module):
+    """Draws foreground and outlines from the finest features; used in training only."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width // 8, 2, 1)
+
+    def forward(self, stride4: Tensor) -> Tensor:
+        """Map features (B, C/8, 4h, 4w) to logits (B, 2, 4h, 4w)."""
+        return self.conv(stride4)
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """Outcome of a step: the loss to differentiate and numbers for the log."""
+
+    loss: Tensor
+    numbers: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What kind of step it is; the same on all processes, so that none waits for the others.
+
+    `is_box`: prompt by boxes instead of clicks. `corrections`: clicks after the first prompt. `stride`: how many frames
+    lie between two frames of a clip, as the memory sees it. `is_corrected`: the last frame of a clip gets a click.
+    `place`: where windows lie in their frame, (x, y), 0 to 1.
+    """
+
+    is_box: bool
+    corrections: int
+    stride: int
+    is_corrected: bool
+    place: tuple[float, float]
+
+    @classmethod
+    def draw(cls, generator: torch.Generator, progress: float) -> Plan:
+        """Draw a plan; at the start of a run there are single clicks only."""
+        u = torch.rand(6, generator=generator).tolist()
+        is_start = progress < 0.08
+        return cls(
+            is_box=u[0] < 0.2 and not is_start,
+            corrections=0 if is_start else max(0, int(u[1] * 5) - 2),
+            stride=2 if u[2] < 0.25 else 1,
+            is_corrected=u[3] < 0.25,
+            place=(u[4], u[5]),
+        )
+
+    def corner(self, config: Sam2Config, window: int) -> tuple[int, int]:
+        """Where a window of that many pixels lies in the frame, (x, y), tokens."""
+        free = config.grid - window // config.stride + 1
+        return int(self.place[0] * free), int(self.place[1] * free)
+
+
+def image_step(
+    net: Sam2,
+    head: SceneHead,
+    clips: Clips,
+    per_image: int,
+    plan: Plan,
+    generator: torch.Generator,
+    corner: tuple[int, int] = (0, 0),
+) -> StepResult:
+    """Prompt objects on the first frame of each clip by a click or a box, then correct some of them.
+
+    `corner`: where the images lie in the frame, (x, y), tokens; see `window_of_frame`.
+    """
+    origin = torch.tensor(corner) * net.config.stride
+    labels = clips.labels[:, 0]
+    features = net.encode_image(normalise(clips.images[:, 0]))
+    scene = scene_loss(head(features.stride4), labels) + _loudness(features)
+    picked = pick_objects(labels, per_image, generator)
+    masks = object_masks(labels, picked)
+    covered = coverage(masks)
+    own = features.select(picked.rows)
+    conditioned = net.without_memory(own.stride16)
+    is_box = plan.is_box
+    points, kinds = _first_prompt(masks, covered, is_box, generator)
+    decoded = _decode(net, conditioned, own, points + origin, kinds)
+    present = torch.ones(len(covered), dtype=torch.bool)
+    first = decoder_loss(decoded, covered, present, is_ambiguous=not is_box)
+    total = first.total + scene
+    numbers = {
+        "box_iou" if is_box else "click_iou": float(first.iou),
+        "box_best" if is_box else "click_best": float(first.best),
+        "scene": float(scene.detach()),
+        "feature_std": float(features.stride16.detach().std()),
+        "object_score": float(decoded.object_score.detach().mean()),
+    }
+    chosen = choose(decoded, not is_box)
+    half = slice(0, len(covered), 2)
+    points, kinds, logits = points[half], kinds[half], take(decoded.logits, chosen)[half]
+    for number in range(1, plan.corrections + 1):
+        logits = logits.detach().float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        more = draw_corrections(logits, covered[half], generator)
+        points, kinds = torch.cat([points, more[0]], 1), torch.cat([kinds, more[1]], 1)
+        part = ImageFeatures(*(f[half] for f in own))
+        decoded = _decode(net, conditioned[half], part, points + origin, kinds, logits[:, None])
+        corrected = decoder_loss(decoded, covered[half], present[half], is_ambiguous=False)
+        total = total + 0.4 * corrected.total
+        numbers[f"corrected{number}_iou"] = float(corrected.iou)
+        logits = decoded.logits[:, 0]
+    return StepResult(total, numbers)
+
+
+def _loudness(features: ImageFeatures) -> Tensor:
+    return FEATURE_COST * sum(f.float().square().mean() for f in features)
+
+
+def _first_prompt(
+    masks: Tensor, covered: Tensor, is_box: bool, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    if is_box:
+        kinds = torch.tensor([TOP_LEFT, BOTTOM_RIGHT]).expand(len(masks), -1)
+        return draw_boxes(masks, generator), kinds
+    return draw_clicks(covered, generator), torch.full((len(masks), 1), POSITIVE)
+
+
+def _decode(
+    net: Sam2,
+    conditioned: Tensor,
+    features: ImageFeatures,
+    points: Tensor | None,
+    kinds: Tensor | None,
+    logits: Tensor | None = None,
+) -> Decoded:
+    """Decode; without points the one padding point of an empty prompt is supplied."""
+    if points is None or kinds is None:
+        points = torch.zeros(len(conditioned), 1, 2)
+        kinds = torch.full((len(conditioned), 1), NOT_A_POINT)
+    padded = net.pad_points(points, kinds)
+    return net.decode(conditioned, features.stride4, features.stride8, *padded, logits)
+
+
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """Take one candidate a row: (R, K, ...) -> (R, ...)."""
+    return values[torch.arange(len(values)), index]
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered of the objects of a step: one entry a frame."""
+
+    maps: list[Tensor]
+    pointers: list[Tensor]
+
+    def condition(self, net: Sam2, stride16: Tensor, stride: int) -> Tensor:
+        """Condition a frame on the first frame and all later ones; frames are `stride` apart."""
+        newest = len(self.maps)
+        # The first frame is a conditioning frame; k frames back has row k - 1, and there are only so many rows.
+        last_row = net.config.memory.num_frames - 1
+        keep = [s for s in range(1, newest) if (newest - s) * stride <= last_row]
+        rows = [last_row] + [(newest - s) * stride - 1 for s in keep]
+        offsets = torch.tensor([(newest - s) * stride / 15 for s in range(newest)])
+        return net.condition(
+            stride16,
+            torch.stack([self.maps[s] for s in (0, *keep)], 1),
+            torch.tensor(rows),
+            torch.stack(self.pointers, 1),
+            offsets,
+        )
+
+    def add(
+        self, net: Sam2, stride16: Tensor, mask: Tensor, score: Tensor, pointer: Tensor
+    ) -> None:
+        """Remember a frame with its mask (R, S, S), a probability."""
+        scaled = mask[:, None] * MEMORY_MASK_SCALE + MEMORY_MASK_BIAS
+        self.maps.append(net.encode_memory(stride16, scaled, score))
+        self.pointers.append(pointer)
+
+
+def clip_step(
+    net: Sam2,
+    head: SceneHead,
+    clips: Clips,
+    per_clip: int,
+    plan: Plan,
+    generator: torch.Generator,
+    corner: tuple[int, int] = (0, 0),
+) -> StepResult:
+    """Prompt objects on the first frame by mask, click or box, then follow them with memory of the own predictions."""
+    origin = torch.tensor(corner) * net.config.stride
+    frames = clips.labels.shape[1]
+    side = clips.images.shape[-1]
+    features = net.encode_image(normalise(clips.images.flatten(0, 1)))
+    scene = scene_loss(head(features.stride4), clips.labels.flatten(0, 1)) + _loudness(features)
+    picked = pick_objects(clips.labels[:, 0], per_clip, generator)
+    masks = [object_masks(clips.labels[:, t], picked) for t in range(frames)]
+    memory = _Memory([], [])
+    start = features.select(picked.rows * frames)
+    total, numbers, order = _prompt_first(net, start, masks[0], memory, origin, generator)
+    total = total + scene
+    picked = type(picked)(picked.rows[order], picked.ids[order])
+    tracked: list[Loss] = []
+    for t in range(1, frames):
+        own = features.select(picked.rows * frames + t)
+        mask = masks[t][order]
+        covered, present = coverage(mask), mask.sum((1, 2)) > 4
+        conditioned = memory.condition(net, own.stride16, plan.stride)
+        decoded = _decode(net, conditioned, own, None, None)
+        tracked.append(decoder_loss(decoded, covered, present, is_ambiguous=True))
+        chosen = choose(decoded, True)
+        logits = take(decoded.logits, chosen).detach().float()
+        score = decoded.object_score.detach().float()
+        if t < frames - 1:
+            logits = torch.where(score[:, None, None] > 0, logits, -1024.0)
+            pointer = net.pointer(take(decoded.tokens, chosen), score)
+            memory.add(net, own.stride16, _enlarge(logits, side).sigmoid(), score, pointer)
+        elif plan.is_corrected:
+            again = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+            points, kinds = draw_corrections(again, covered, generator)
+            decoded = _decode(net, conditioned, own, points + origin, kinds, again[:, None])
+            corrected = decoder_loss(decoded, covered, present, is_ambiguous=True)
+            total = total + 0.5 * corrected.total
+            numbers["tracked_corrected_iou"] = float(corrected.iou)
+        numbers["presence"] = float(((score > 0) == present).float().mean())
+    total = total + sum(loss.total for loss in tracked) / (frames - 1) * 2
+    numbers["tracked_iou"] = sum(float(loss.iou) for loss in tracked) / (frames - 1)
+    numbers["last_iou"] = float(tracked[-1].iou)
+    numbers["scene"] = float(scene.detach())
+    return StepResult(total, numbers)
+
+
+def _prompt_first(
+    net: Sam2,
+    own: ImageFeatures,
+    masks: Tensor,
+    memory: _Memory,
+    origin: Tensor,
+    generator: torch.Generator,
+) -> tuple[Tensor, dict[str, float], Tensor]:
+    """Prompt the first frame: half of the objects by mask, a quarter each by click and box.
+
+    Returns the loss, numbers for the log, and the objects' new order (R,).
+    """
+    number, side = len(masks), masks.shape[-1]
+    order = torch.randperm(number, generator=generator)
+    own, masks = ImageFeatures(*(f[order] for f in own)), masks[order]
+    covered = coverage(masks)
+    cuts = (0, number // 2, number * 3 // 4, number)
+    total, numbers = masks.new_zeros(()), {}
+    remembered, pointers, scores = [], [], []
+    for kind, first, last in zip(("mask", "click", "box"), cuts[:-1], cuts[1:], strict=True):
+        if first == last:
+            continue
+        part = ImageFeatures(*(f[first:last] for f in own))
+        mask, target = masks[first:last], covered[first:last]
+        if kind == "mask":
+            dense = net.mask_to_prompt(mask[:, None])
+            decoded = _decode(net, part.stride16, part, None, None, dense)
+            token, score, shape = decoded.tokens[:, 0], mask.new_full((len(mask),), 10.0), mask
+        else:
+            is_box = kind == "box"
+            points, kinds = _first_prompt(mask, target, is_box, generator)
+            plain = net.without_memory(part.stride16)
+            decoded = _decode(net, plain, part, points + origin, kinds)
+            present = torch.ones(len(mask), dtype=torch.bool)
+            loss = decoder_loss(decoded, target, present, is_ambiguous=not is_box)
+            total = total + 0.5 * loss.total
+            numbers[f"{kind}_iou"] = float(loss.iou)
+            chosen = choose(decoded, not is_box)
+            token, score = take(decoded.tokens, chosen), decoded.object_score.detach().float()
+            logits = take(decoded.logits, chosen).detach().float()
+            # On prompted frames the mask enters the memory without shades of grey.
+            shape = (_enlarge(logits, side) > 0).float()
+        remembered.append(shape)
+        scores.append(score)
+        pointers.append(net.pointer(token, score))
+    memory.add(net, own.stride16, torch.cat(remembered), torch.cat(scores), torch.cat(pointers))
+    return total, numbers, order
+
+
+def _enlarge(logits: Tensor, side: int) -> Tensor:
+    """Resize logits (R, h, w) to the frame, (R, S, S)."""
+    return F.interpolate(logits[:, None], size=(side, side), mode="bilinear")[:, 0]

@@ -1,0 +1,156 @@
+"""What generated images look like: one row of ranges a kind of imaging."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+
+import torch
+from torch import Tensor
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Ranges from which a clip draws its looks; intensities are relative to a contrast of 1.
+
+    `radius`: median radius of the objects, pixels of a 256-pixel frame. `cover`: part of the frame that they fill.
+    `fill`: plateau inside. `dome`: extra at the centre. `rim`: line along the outline, of `rim_width` pixels.
+    `halo`: glow outside, of `halo_width` pixels. `core`: nucleus. `texture`, `background`: amplitude of the noise
+    textures of objects and background. `spread`: growth that closes the gaps between neighbours.
+    `variety`: how much objects of one clip differ in brightness. `depth`: chance that objects occlude each other
+    instead of pressing against each other. `section`: chance that frames are slices, not times.
+    """
+
+    radius: Range = (7, 45)
+    cover: Range = (0.1, 0.8)
+    fill: Range = (0, 0)
+    dome: Range = (0, 0)
+    rim: Range = (0, 0)
+    rim_width: Range = (0.8, 2.5)
+    halo: Range = (0, 0)
+    halo_width: Range = (1, 4)
+    core: Range = (0, 0)
+    texture: Range = (0, 0.2)
+    background: Range = (0, 0.12)
+    spread: Range = (1, 1)
+    variety: Range = (0, 0.4)
+    depth: Range = (0.15, 0.15)
+    section: Range = (0.25, 0.25)
+
+
+STYLES: dict[str, Style] = {
+    "nuclei": Style(
+        fill=(0.5, 1), dome=(0, 0.6), halo=(0, 0.2), halo_width=(2, 8), texture=(0, 0.25)
+    ),
+    "cytoplasm": Style(
+        radius=(8, 55),
+        fill=(0.3, 0.8),
+        dome=(0, 0.6),
+        core=(-0.4, 0.8),
+        texture=(0.05, 0.4),
+        rim=(0, 0.3),
+    ),
+    "phase": Style(
+        radius=(7, 40),
+        fill=(-0.5, 0.2),
+        rim=(-0.4, 0.2),
+        halo=(0.3, 1),
+        core=(-0.4, 0.2),
+        texture=(0.05, 0.5),
+        background=(0.02, 0.2),
+    ),
+    "phase ring": Style(
+        fill=(-0.15, 0.35), rim=(0.4, 1), rim_width=(1, 4), texture=(0, 0.3), halo=(-0.4, 0.3)
+    ),
+    "dark": Style(fill=(-1, -0.4), dome=(-0.3, 0.2), rim=(-0.3, 0.3), texture=(0, 0.3)),
+    "membranes": Style(
+        radius=(8, 40),
+        cover=(0.6, 1.0),
+        fill=(-0.1, 0.15),
+        rim=(0.5, 1),
+        texture=(0, 0.25),
+        spread=(1.1, 1.7),
+        variety=(0, 0.3),
+        depth=(0, 0),
+        section=(0.5, 0.5),
+    ),
+    "organs": Style(
+        radius=(10, 60),
+        cover=(0.15, 0.7),
+        fill=(0.3, 0.8),
+        texture=(0, 0.12),
+        background=(0, 0.12),
+        variety=(0.5, 1.6),
+        depth=(0.8, 0.8),
+        section=(0.9, 0.9),
+    ),
+    "natural": Style(
+        radius=(10, 60),
+        cover=(0.15, 0.8),
+        fill=(0.1, 0.6),
+        texture=(0.1, 0.7),
+        background=(0.1, 0.6),
+        variety=(0.4, 1.6),
+        depth=(0.8, 0.8),
+        section=(0.1, 0.1),
+    ),
+}
+"""Kinds of imaging; each is drawn as often as `WEIGHTS` says."""
+
+WEIGHTS: dict[str, float] = {
+    "nuclei": 1.2,
+    "cytoplasm": 1.2,
+    "phase": 1.6,
+    "phase ring": 1.2,
+    "dark": 1.2,
+    "membranes": 1.2,
+    "organs": 0.7,
+    "natural": 0.7,
+}
+
+
+EASY = Style(
+    radius=(12, 28),
+    cover=(0.5, 0.5),
+    fill=(0.8, 0.8),
+    dome=(0.2, 0.2),
+    texture=(0.1, 0.1),
+    background=(0.05, 0.05),
+    depth=(0.1, 0.1),
+    section=(0.1, 0.1),
+)
+"""Plain bright objects of two to three tokens. A network that has seen nothing finds out from them within 100 steps
+that a click chooses an object; from the styles above it stays for 300 steps and more with "nothing anywhere"."""
+
+
+def draw_styles(
+    count: int, generator: torch.Generator, smallest: float = 0.0, easy: float = 0.0
+) -> dict[str, Tensor]:
+    """Draw the looks of `count` clips: a tensor (count,) for each field of `Style`, and `kind`, int64.
+
+    `smallest` raises the smallest median radius: a network that has seen nothing yet learns from large objects.
+
+    A clip is drawn from `EASY` with probability `easy`. `radius` and `rim_width` are drawn on a logarithmic scale.
+    """
+    names = list(STYLES)
+    kind = torch.multinomial(
+        torch.tensor([WEIGHTS[name] for name in names]), count, True, generator=generator
+    )
+    table = torch.tensor([astuple(STYLES[name]) for name in names])  # (kinds, fields, 2)
+    is_easy = torch.rand(count, generator=generator) < easy
+    ranges = torch.where(is_easy[:, None, None], torch.tensor(astuple(EASY)), table[kind])
+    low, high = ranges.unbind(-1)
+    share = torch.rand(count, table.shape[1], generator=generator)
+    drawn = {}
+    for column, entry in enumerate(fields(Style)):
+        first, last, u = low[:, column], high[:, column], share[:, column]
+        if entry.name == "radius":
+            first = first.clamp(min=smallest)
+        if entry.name in ("radius", "rim_width"):
+            value = first * (last / first) ** u
+        else:
+            value = first + (last - first) * u
+        drawn[entry.name] = value
+    drawn["kind"] = kind
+    return drawn

@@ -1,0 +1,93 @@
+"""Generated clips: what they must contain, and that they are the same everywhere and each time."""
+
+from __future__ import annotations
+
+import torch
+
+from napari_sam2.training.generator import MAX_OBJECTS, ClipGenerator
+from napari_sam2.training.styles import STYLES, draw_styles
+from napari_sam2.training.textures import TEXTURE_SIZE, look_up, make_bank
+
+
+def draw(number=4, frames=3, seed=0, **more):
+    return ClipGenerator(128).draw(number, frames, torch.Generator().manual_seed(seed), **more)
+
+
+def test_the_same_seed_gives_the_same_clips_and_another_seed_others():
+    first, again, other = draw(), draw(), draw(seed=1)
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.labels, again.labels)
+    assert not torch.equal(first.labels, other.labels)
+
+
+def test_images_fill_the_range_and_labels_name_objects():
+    clips = draw(8, 2)
+    assert clips.images.shape == (8, 2, 3, 128, 128)
+    assert clips.labels.shape == (8, 2, 128, 128)
+    assert clips.images.min() >= 0
+    assert clips.images.max() <= 1
+    assert torch.isfinite(clips.images).all()
+    assert (clips.images.flatten(1).std(1) > 0.01).all()
+    assert clips.labels.min() == 0
+    assert clips.labels.max() <= MAX_OBJECTS
+
+
+def test_objects_move_but_keep_their_label():
+    clips = draw(12, 4)
+    overlaps = []
+    for clip in clips.labels:
+        for object_id in clip[0].unique():
+            first, second = clip[0] == object_id, clip[1] == object_id
+            if object_id and first.sum() > 60 and second.any():
+                overlaps.append(float((first & second).sum() / (first | second).sum()))
+    assert len(overlaps) > 20
+    assert 0.4 < sum(overlaps) / len(overlaps) < 0.98
+
+
+def test_neighbours_touch():
+    labels = draw(12, 1).labels[:, 0]
+    left, right = labels[:, :, 1:], labels[:, :, :-1]
+    touching = ((left != right) & (left > 0) & (right > 0)).flatten(1).sum(1)
+    assert (touching > 20).float().mean() > 0.4
+
+
+def test_some_objects_disappear_and_some_appear():
+    clips = draw(16, 6)
+    gone = come = 0
+    for clip in clips.labels:
+        first, last = set(clip[0].unique().tolist()), set(clip[-1].unique().tolist())
+        gone += len(first - last)
+        come += len(last - first)
+    assert gone > 5
+    assert come > 5
+
+
+def test_a_window_shows_objects_at_the_scale_of_the_frame():
+    generator = ClipGenerator(128)
+    window = generator.draw(8, 1, torch.Generator().manual_seed(3), smallest=30, window=64)
+    assert window.labels.shape == (8, 1, 64, 64)
+    # A radius of 30 of 256 pixels is 15 of 128: most objects are cut by a window of 64 or fill much of it.
+    areas = [int(c) for lab in window.labels for c in torch.bincount(lab.flatten())[1:] if c > 50]
+    assert sum(areas) / len(areas) > 300
+
+
+def test_styles_are_drawn_from_their_ranges():
+    style = draw_styles(200, torch.Generator().manual_seed(0), smallest=12.0)
+    assert style["kind"].unique().numel() == len(STYLES)
+    names = list(STYLES)
+    for name in ("fill", "rim", "halo", "cover", "section"):
+        low = torch.tensor([getattr(STYLES[n], name)[0] for n in names])[style["kind"]]
+        high = torch.tensor([getattr(STYLES[n], name)[1] for n in names])[style["kind"]]
+        assert (style[name] >= low - 1e-6).all()
+        assert (style[name] <= high + 1e-6).all()
+    assert style["radius"].min() >= 12
+
+
+def test_textures_repeat_without_a_seam_and_are_read_at_their_pixels():
+    bank = make_bank(6, torch.Generator().manual_seed(0))
+    index = torch.tensor([4])
+    x, y = torch.tensor([7.0]), torch.tensor([100.0])
+    assert look_up(bank, index, x, y) == bank[4, 100, 7]
+    assert torch.allclose(look_up(bank, index, x + TEXTURE_SIZE, y - TEXTURE_SIZE), bank[4, 100, 7])
+    middle = look_up(bank, index, x + 0.5, y)
+    assert torch.allclose(middle, (bank[4, 100, 7] + bank[4, 100, 8]) / 2)

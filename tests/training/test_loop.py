@@ -1,0 +1,135 @@
+"""Whole runs at toy size."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from napari_sam2.model.sam2 import Sam2
+from napari_sam2.model.state_dict import to_official
+from napari_sam2.training.export import load_weights
+from napari_sam2.training.loop import Trainer, TrainOptions
+
+
+def losses(folder):
+    with (folder / "log.csv").open(newline="") as file:
+        return {int(row["step"]): row["loss"] for row in csv.DictReader(file)}
+
+
+class Killed(Exception):
+    """Stands for the end of a process."""
+
+
+def kill_after(step):
+    def on_step(trainer):
+        if trainer.step == step:
+            raise Killed
+
+    return on_step
+
+
+def test_a_killed_and_resumed_run_has_the_loss_curve_of_an_uninterrupted_one(toy_options, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    Trainer(whole, toy_options).run()
+    trainer = Trainer(broken, toy_options)
+    with pytest.raises(Killed):
+        trainer.run(lambda it: it.save() if it.step == 3 else kill_after(6)(it))
+    assert max(losses(broken)) == 6
+    Trainer.resume(broken).run()
+    assert losses(broken) == losses(whole)
+    assert len(losses(whole)) == toy_options.steps
+    one = torch.load(whole / "checkpoint.pt", weights_only=True)["average"]
+    other = torch.load(broken / "checkpoint.pt", weights_only=True)["average"]
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_weights_have_official_names_half_precision_and_an_origin(
+    toy_options, toy_config, run_folder
+):
+    path = Trainer(run_folder, toy_options, commit="abc").run()
+    with safe_open(path, "pt") as file:
+        assert file.metadata() == {
+            "format": "napari-sam2",
+            "config": "toy",
+            "commit": "abc",
+            "seed": "0",
+            "steps": "8",
+        }
+        names = set(file.keys())
+        assert all(file.get_tensor(name).dtype == torch.float16 for name in names)
+    net = Sam2(toy_config)
+    assert names == set(to_official(net.state_dict()))
+    load_weights(net, path)
+
+
+def test_a_run_can_start_from_weights(toy_options, run_folder, tmp_path):
+    path = Trainer(run_folder, toy_options).run()
+    again = Trainer(tmp_path / "again", toy_options, init=path)
+    trained = load_weights(Sam2(again.net.config), path)
+    for one, other in zip(
+        again.net.state_dict().values(), trained.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
+def test_validation_is_called_with_the_averaged_network(toy_options, run_folder):
+    seen = []
+
+    def validate(net):
+        seen.append(net.training)
+        return {"score": 0.5}
+
+    Trainer(run_folder, toy_options, validate=validate).run()
+    assert seen == [False]
+    assert "valid_score" in (run_folder / "log.csv").read_text()
+
+
+@pytest.mark.parametrize("seed", [-1, 10**6])
+def test_seeds_of_validation_are_refused(seed):
+    with pytest.raises(ValueError, match="seed"):
+        TrainOptions(seed=seed)
+
+
+def test_a_toy_network_learns(toy_options, run_folder):
+    options = replace(toy_options, steps=60, clips_from=1.0, window_until=1.0, lr=3e-3)
+    Trainer(run_folder, options).run()
+    curve = [float(value) for value in losses(run_folder).values()]
+    assert sum(curve[-10:]) < 0.9 * sum(curve[:10])
+
+
+_TWO = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, {tests!r})
+from napari_sam2.model import config
+from conftest import TOY
+from napari_sam2.training.loop import Trainer, TrainOptions
+config.PRESETS["toy"] = TOY
+trainer = Trainer(Path({out!r}), TrainOptions(**{options!r}))
+trainer.run()
+total = sum(float(value.double().abs().sum()) for value in trainer.both.state_dict().values())
+Path({out!r}, f"rank{{trainer.team.rank}}").write_text(repr(total))
+"""
+
+
+def test_two_processes_train_one_network(toy_options, tmp_path):
+    out, script = tmp_path / "run", tmp_path / "two.py"
+    options = asdict(replace(toy_options, steps=4, matrix_lr=0.02))
+    tests = str(Path(__file__).parent)
+    script.write_text(_TWO.format(tests=tests, out=str(out), options=options))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, "--standalone", str(script)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (out / "rank0").read_text() == (out / "rank1").read_text()
+    assert len(losses(out)) == 4

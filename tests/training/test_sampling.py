@@ -1,0 +1,79 @@
+"""Simulated prompts."""
+
+from __future__ import annotations
+
+import torch
+
+from napari_sam2.training.sampling import (
+    coverage,
+    draw_boxes,
+    draw_clicks,
+    draw_corrections,
+    object_masks,
+    pick_objects,
+)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def two_objects():
+    labels = torch.zeros(2, 64, 64, dtype=torch.long)
+    labels[0, 8:24, 8:40] = 1
+    labels[0, 40:60, 40:60] = 5
+    labels[1, 20:30, 20:30] = 2
+    labels[1, 0:2, 0:2] = 7  # too small to be prompted
+    return labels
+
+
+def test_visible_objects_are_picked_once_each():
+    picked = pick_objects(two_objects(), 4, generator())
+    assert sorted(zip(picked.rows.tolist(), picked.ids.tolist(), strict=True)) == [
+        (0, 1),
+        (0, 5),
+        (1, 2),
+    ]
+
+
+def test_clicks_fall_on_their_object():
+    labels = two_objects()
+    picked = pick_objects(labels, 4, generator())
+    masks = object_masks(labels, picked)
+    hits = []
+    for seed in range(40):
+        points = draw_clicks(coverage(masks), generator(seed))[:, 0].round().long().clamp(0, 63)
+        hits += [bool(mask[y, x]) for mask, (x, y) in zip(masks, points.tolist(), strict=True)]
+    # People, too, miss the outline by a pixel now and then.
+    assert sum(hits) / len(hits) > 0.93
+
+
+def test_boxes_lie_loosely_around_their_object():
+    mask = torch.zeros(1, 64, 64)
+    mask[0, 10:30, 20:50] = 1
+    boxes = torch.cat([draw_boxes(mask, generator(seed)) for seed in range(50)])
+    exact = torch.tensor([[20.0, 10.0], [49.0, 29.0]])
+    assert (boxes - exact).abs().max() <= 3.1
+    assert torch.allclose(boxes.mean(0), exact, atol=0.7)
+
+
+def test_corrections_click_the_error_and_say_what_is_there():
+    truth = torch.zeros(2, 16, 16)
+    truth[:, 4:12, 4:12] = 1
+    logits = torch.full((2, 16, 16), -5.0)
+    logits[0, 4:12, 4:8] = 5.0  # the right half is missing
+    logits[1, 4:12, 4:16] = 5.0  # too much on the right
+    for seed in range(10):
+        points, kinds = draw_corrections(logits, truth, generator(seed))
+        assert kinds[:, 0].tolist() == [1, 0]
+        assert 8 * 4 - 0.5 <= points[0, 0, 0] <= 12 * 4
+        assert points[1, 0, 0] >= 12 * 4 - 0.5
+
+
+def test_a_perfect_mask_is_confirmed_inside():
+    truth = torch.zeros(1, 16, 16)
+    truth[:, 4:12, 4:12] = 1
+    points, kinds = draw_corrections(truth * 10 - 5, truth, generator())
+    assert kinds.tolist() == [[1]]
+    assert (points[0, 0] > 15).all()
+    assert (points[0, 0] < 48).all()
