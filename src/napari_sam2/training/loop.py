@@ -241,6 +241,7 @@ class Trainer:
         clips = self._clips(number, frames, generator, options.window if is_window else 0)
         if not is_image and not self.is_calibrated:
             calibrate_memory(self.net, normalise(clips.images[:, 0]))
+            self.team.share(self.net)
             self.is_calibrated = True
         corner = plan.corner(self.net.config, options.window) if is_window else (0, 0)
         one_step = image_step if is_image else clip_step

@@ -52,3 +52,10 @@ class Team:
         dist.all_reduce(buffer)
         pieces = buffer.split([part.numel() for part in parts])
         return [piece.view_as(part) for piece, part in zip(pieces, parts, strict=True)]
+
+    @torch.no_grad()
+    def share(self, net: nn.Module) -> None:
+        """Give all processes the first one's weights."""
+        if self.size > 1:
+            for value in net.state_dict().values():
+                dist.broadcast(value, 0)
