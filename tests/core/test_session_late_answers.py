@@ -133,6 +133,18 @@ def test_a_question_that_the_engine_dropped_is_asked_again_when_it_matters(sessi
     np.testing.assert_array_equal(session.mask(1, 2), TRUTH[2] == 1)
 
 
+def test_when_asking_again_after_undo_fails_only_that_prompt_goes(session, engine):
+    session.add_points(1, 2, [centre(1, 2)])
+    session.add_points(1, 2, [(0, 0)], [0])
+    engine.waiting.pop(0)
+    engine.answer()
+    session.undo()
+    session.refuse(engine.waiting.pop()[0].generation)
+    assert session.objects == ()
+    assert session.redo()
+    assert len(session.prompts[0].frames[0].steps) == 2
+
+
 def test_a_prompt_that_the_model_failed_on_was_never_given(session, engine):
     session.add_points(1, 2, [centre(1, 2)])
     engine.answer()

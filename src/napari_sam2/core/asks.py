@@ -14,10 +14,10 @@ from napari_sam2.core.state import SessionState
 
 @dataclass(slots=True)
 class Ask:
-    """One question. `before`: the history without the action that asked it; `after`: with it, if it is one."""
+    """One question. `after`: the history when it was asked; `before`: without the action that asked it, if any did."""
 
     request: PromptRequest
-    before: History
+    before: History | None
     after: History
 
 

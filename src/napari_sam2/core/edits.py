@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from napari_sam2.core.errors import PromptError
 from napari_sam2.core.geometry import PromptBox
 from napari_sam2.core.ids import FrameIndex
 from napari_sam2.core.masks import PackedMask
@@ -78,8 +79,7 @@ def check_frame_prompts(prompts: FramePrompts, shape: tuple[int, int]) -> FrameP
             clicks = check_points(step.points, step.positives, shape)
             said = with_points(said, prompts.frame, clicks, refines)
     if said is None:
-        check_positive({}, has_mask=False)
-        raise AssertionError("no step says anything")
+        raise PromptError(f"nothing was said about the object on frame {prompts.frame}")
     return said
 
 

@@ -91,7 +91,7 @@ class Timeline:
     def _go(self, history: History) -> bool:
         if history is self._history:
             return False
-        self._change(history)
+        self._change(history, is_move=True)
         return True
 
     # Actions and their answers
@@ -99,8 +99,11 @@ class Timeline:
     def _act(self, action: str, state: SessionState) -> None:
         self._change(self._history.pushed(action, state))
 
-    def _change(self, history: History) -> None:
-        """Take `history` as the present one and ask what it waits for; on an error, all is as it was."""
+    def _change(self, history: History, *, is_move: bool = False) -> None:
+        """Take `history` as the present one and ask what it waits for; on an error, all is as it was.
+
+        `is_move`: it is another place in the same history, so a question that fails later takes no action back.
+        """
         before, self._history = self._history, history
         self._held_answers = []
         asked: list[int] = []
@@ -108,7 +111,7 @@ class Timeline:
             for object_id, prompts in list(self._asks.unasked(history.state)):
                 request = self._request(object_id, prompts)
                 asked.append(request.generation)
-                self._asks.add(Ask(request, before, history))
+                self._asks.add(Ask(request, None if is_move else before, history))
                 self._engine.ask(request, self.accept)
         except BaseException:
             self._history, self._held_answers = before, None
@@ -160,7 +163,7 @@ class Timeline:
         if ask is None:
             return
         before = self._history
-        if before is ask.after:
+        if before is ask.after and ask.before is not None:
             self._history = ask.before
         else:
             self._history = before.without(ask.request.object_id, ask.request.prompts)
