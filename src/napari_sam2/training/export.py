@@ -37,6 +37,7 @@ def export_weights(state: Mapping[str, Tensor], path: Path, metadata: Mapping[st
     }
     partial = path.with_suffix(path.suffix + ".part")
     save_file(tensors, partial, metadata=dict(metadata))
+    partial.chmod(0o644)  # safetensors writes files for their owner alone
     os.replace(partial, path)
     return path
 
