@@ -38,6 +38,12 @@ def labelled(name: str) -> str:
     return f"{action.tip}  ({action.shown})"
 
 
+def with_key(name: str) -> str:
+    """Return title and key of an action, for a button."""
+    action = BY_NAME[name]
+    return f"{action.title}   {action.shown}"
+
+
 class KeyBindings:
     """The table's keys on some keymap providers (layers, the viewer); `release` gives back what was there."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +11,6 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_sam2.core.errors import NapariSam2Error, PropagationError
-from napari_sam2.core.masks import Box
 from napari_sam2.core.messages import Direction
 from napari_sam2.core.prompts import BoxPrompt, PointPrompt
 from napari_sam2.core.session import Session
@@ -26,24 +24,26 @@ from napari_sam2.plugin.recipe import make_segmenter
 from napari_sam2.plugin.reports import report
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.plugin.state import Message
-from napari_sam2.plugin.worker import MakeSegmenter, SafeWorker
+from napari_sam2.plugin.worker import MakeSegmenter
+from napari_sam2.plugin.workspace import DEFAULT_AXIS, Workspace, describe_loss
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
 
 class Controller:
-    """Ties a viewer, sessions and the worker together; the panels and the keys call its methods.
+    """Ties a viewer, its sessions and the worker together; the panels and the keys call its methods.
 
-    Every error of ours that reaches a method becomes one notification, and the dock is usable afterwards.
+    Every error of ours that a method meets becomes one notification, and the dock is usable afterwards. Only
+    `attach` raises: it is called by programs.
 
     Parameters
     ----------
     viewer : ViewerModel
         Held weakly: the controller does not keep a closed window alive.
-    make : callable
-        Makes the segmenter on the worker's thread.
+    make : callable, optional
+        Makes the segmenter on the worker's thread; the real one by default.
     settings : PluginSettings
         Model, device, looks.
     """
@@ -54,17 +54,17 @@ class Controller:
     def __init__(
         self,
         viewer: ViewerModel,
-        make: MakeSegmenter = make_segmenter,
+        make: MakeSegmenter | None = None,
         settings: PluginSettings | None = None,
     ) -> None:
-        self._viewer, self._make = weakref.ref(viewer), make
         self.settings = settings or PluginSettings()
         self.active_object, self.is_positive = 1, True
         self.message: Message | None = None
-        self.binding: Binding | None = None
         self.download: Download | None = None
-        self._bindings: dict[int, Binding] = {}
-        self._worker: SafeWorker | None = None
+        self._workspace = Workspace(viewer, make or make_segmenter, self.fail, self.tell)
+        self._workspace.bound.connect(self._on_bound)
+        self._workspace.unbound.connect(self._on_unbound)
+        self._workspace.layer_lost.connect(self._on_lost)
         self._mouse: MouseTool | None = None
         self._keys = KeyBindings({item.name: getattr(self, item.name) for item in ACTIONS})
         self._activity = ActivityBar()
@@ -74,9 +74,17 @@ class Controller:
     @property
     def viewer(self) -> ViewerModel:
         """The viewer; it must still be there."""
-        viewer = self._viewer()
-        assert viewer is not None, "the viewer is gone"
-        return viewer
+        return self._workspace.viewer
+
+    @property
+    def is_viewer_there(self) -> bool:
+        """Whether the viewer still exists."""
+        return self._workspace.is_viewer_there
+
+    @property
+    def binding(self) -> Binding | None:
+        """The image in use, with its session and layers."""
+        return self._workspace.binding
 
     @property
     def session(self) -> Session | None:
@@ -86,13 +94,13 @@ class Controller:
     @property
     def is_open(self) -> bool:
         """Whether keys, mouse and worker are at work."""
-        return self._worker is not None
+        return self._workspace.worker is not None
 
     def open(self) -> None:
         """Start the worker, listen, and take up the top-most image."""
         if self.is_open:
             return
-        self._worker = SafeWorker(self._make)
+        self._workspace.open()
         self._mouse = MouseTool(
             self.viewer,
             MouseIntents(self._is_listening, self.click, self._draft_box, self.draw_box),
@@ -103,26 +111,23 @@ class Controller:
         self._attach_default()
 
     def close(self) -> None:
-        """End everything that is going on and give back what was bound; sessions and layers stay. May be repeated."""
+        """End what is going on and give back what was bound; sessions and layers stay. May be repeated."""
         if not self.is_open:
             return
-        worker, self._worker = self._worker, None
-        self._unbind()
-        self._keys.release()
-        if self._mouse is not None:
-            self._mouse.release()
-        viewer = self._viewer()
-        if viewer is not None:
-            viewer.layers.events.inserted.disconnect(self._on_layers)
-            viewer.layers.events.removed.disconnect(self._on_layers)
-        self._activity.end()
         if self.download is not None:
             self.download.cancel()
-        worker.stop()
+            self.download = None
+        self._workspace.close()
+        self._activity.end()
+        if self.is_viewer_there:
+            self._keys.release()
+            self._mouse.release()
+            self.viewer.layers.events.inserted.disconnect(self._on_layers)
+            self.viewer.layers.events.removed.disconnect(self._on_layers)
 
     # Images
 
-    def attach(self, image: Image, axis: int | None | str = "default") -> Session:
+    def attach(self, image: Image, axis: int | None | str = DEFAULT_AXIS) -> Session:
         """Annotate an image: begin a session, or take up the one that it has.
 
         Raises
@@ -132,89 +137,51 @@ class Controller:
         PropagationError
             If a run is going on.
         """
-        if not self.is_open:
-            self.open()
-        if self.session is not None and self.session.run is not None:
-            raise PropagationError("a propagation is going on", remedy="stop it first")
-        known = self._bindings.get(id(image))
-        if known is not None and axis == "default":
-            binding = known
-        else:
-            chosen = choices.default_axis(self.viewer, image) if axis == "default" else axis
-            binding = self._new_binding(image, chosen)
-        self._bind(binding)
-        return binding.session
-
-    def _new_binding(self, image: Image, axis: int | None) -> Binding:
-        view = choices.stack_view_of(self.viewer, image, axis)
-        return Binding(
-            self.viewer, image, view, self._worker, self.settings, self.fail, self.tell
-        )
-
-    def _bind(self, binding: Binding) -> None:
-        if binding is self.binding:
-            return
-        earlier = self._bindings.get(id(binding.image))
-        self._unbind()
-        if earlier is not None and earlier is not binding:
-            binding.bridge.take_over(earlier.bridge)
-        self._bindings[id(binding.image)] = self.binding = binding
-        binding.use(self._worker, self.settings)
-        binding.open()
-        for layer in binding.bridge.layers:
-            self._keys.bind(layer)
-        binding.bridge.layer_lost.connect(self._on_lost)
-        session = binding.session
-        session.run_started.connect(self._activity.begin)
-        session.run_finished.connect(self._on_run_finished)
-        session.frame_committed.connect(self._on_frame)
-        session.notice_given.connect(self._on_notice)
-        self.activate(max(session.objects, default=1))
-
-    def _unbind(self) -> None:
-        binding, self.binding = self.binding, None
-        if binding is None:
-            return
-        binding.close()
-        for layer in binding.bridge.layers:
-            self._keys.release(layer)
-        binding.bridge.layer_lost.disconnect(self._on_lost)
-        for signal, slot in (
-            (binding.session.run_started, self._activity.begin),
-            (binding.session.run_finished, self._on_run_finished),
-            (binding.session.frame_committed, self._on_frame),
-            (binding.session.notice_given, self._on_notice),
-        ):
-            signal.disconnect(slot, missing_ok=True)
-        self.changed.emit()
+        self.open()
+        return self._workspace.attach(image, self.settings, axis).session
 
     def _attach_default(self) -> None:
-        viewer = self._viewer()
-        if not self.is_open or self.binding is not None or viewer is None:
+        if not self.is_open or self.binding is not None or not self.is_viewer_there:
             return
-        images = choices.images_of(viewer)
+        images = choices.images_of(self.viewer)
         if images:
             with self.reporting():
                 self.attach(images[0])
 
     def _on_layers(self, _event: Any = None) -> None:
-        if self.binding is None and self.is_open:
+        if self.binding is None:
             # Not now: whoever adds layers may be adding more, and the last one added becomes the active one.
             QTimer.singleShot(0, self._attach_default)
-        self.changed.emit()
+        self.tell()
 
-    def _on_lost(self, layer: Any) -> None:
-        binding = self.binding
-        self._unbind()
-        if layer is binding.image:
-            self._bindings.pop(id(binding.image), None)
-            text = f"'{binding.image.name}' was removed. Its labels layer stays."
-        else:
-            text = f"'{layer.name}' was removed. Choose the image again to bring it back."
-        self.message = Message(text, "warning")
-        self.changed.emit()
+    def _on_bound(self, binding: Binding) -> None:
+        session = binding.session
+        session.run_started.connect(self._activity.begin)
+        session.run_finished.connect(self._on_run_finished)
+        session.frame_committed.connect(self._on_frame)
+        session.notice_given.connect(self._on_notice)
+        self._bind_keys()
+        self.activate(max(session.objects, default=1))
 
-    # What a person does
+    def _on_unbound(self, binding: Binding) -> None:
+        session = binding.session
+        session.run_started.disconnect(self._activity.begin, missing_ok=True)
+        session.run_finished.disconnect(self._on_run_finished, missing_ok=True)
+        session.frame_committed.disconnect(self._on_frame, missing_ok=True)
+        session.notice_given.disconnect(self._on_notice, missing_ok=True)
+        for layer in binding.bridge.layers:
+            self._keys.release(layer)
+        self._activity.end()
+
+    def _on_lost(self, binding: Binding, layer: Layer) -> None:
+        self.message = Message(describe_loss(binding, layer), "warning")
+        self.tell()
+
+    def _bind_keys(self) -> None:
+        for layer in self.binding.bridge.layers:
+            self._keys.bind(layer)
+
+    # What a person chooses
 
     def choose_image(self, image: Image) -> None:
         """Annotate another image layer."""
@@ -224,45 +191,54 @@ class Controller:
     def choose_axis(self, axis: int | None) -> None:
         """Count frames along another axis; only possible while there is no object."""
         with self.reporting():
-            if self.session.objects:
+            if self._has_session().objects:
                 raise PropagationError(
                     "objects are tied to their frame axis", remedy="undo or remove them first"
                 )
             self.attach(self.binding.image, axis)
 
     def choose_model(self, model: str) -> None:
-        """Answer with another model from now on."""
+        """Answer with another model from now on; one that is not on this computer is offered for download first."""
         with self.reporting():
             settings = replace(self.settings, model=model)
-            if self.binding is not None and not choices.download_size(model):
-                self.binding.use(self._worker, settings)
+            if not choices.download_size(model):
+                self._workspace.use_model(settings)
             self.settings = settings
 
     def download_model(self) -> None:
-        """Fetch the chosen model, which is not on this computer."""
+        """Fetch the chosen model."""
         with self.reporting():
             self.download = Download(self.settings.model, self.tell, self._on_downloaded)
-            self.download.start(self._worker)
+            self.download.start(self._workspace.worker)
+
+    def _on_downloaded(self, error: NapariSam2Error | None) -> None:
+        self.download = None
+        if error is not None:
+            self.fail(error)
+        else:
+            self.choose_model(self.settings.model)
+
+    # What a person says
 
     def click(self, gesture: Gesture, world: tuple[float, ...]) -> None:
         """Add a point where the mouse was clicked, or make the object there active."""
         with self.reporting():
-            self._follow_display()
+            self._workspace.follow_display(self.settings)
             index = self.binding.index_of(world)
             if gesture == "pick":
                 self._pick(index)
             else:
-                positive = self.is_positive and gesture == "point"
-                self.session.add(PointPrompt(self.active_object, index, positive))
+                is_positive = self.is_positive and gesture == "point"
+                self.session.add(PointPrompt(self.active_object, index, is_positive))
 
     def draw_box(self, start: tuple[float, ...], stop: tuple[float, ...]) -> None:
         """Add a box between two world positions."""
         with self.reporting():
             self.binding.bridge.prompts.hide_draft()
-            self._follow_display()
+            self._workspace.follow_display(self.settings)
             corners = self.binding.index_of(start), self.binding.index_of(stop)
             self.session.add(BoxPrompt(self.active_object, *corners))
-            self._bind_keys_of_new_layers()
+            self._bind_keys()
 
     def _draft_box(self, start: tuple[float, ...], stop: tuple[float, ...]) -> None:
         with self.reporting():
@@ -283,7 +259,8 @@ class Controller:
 
     def previous_object(self) -> None:
         """Go back to the object before the active one."""
-        earlier = [item for item in getattr(self.session, "objects", ()) if item < self.active_object]
+        objects = () if self.session is None else self.session.objects
+        earlier = [item for item in objects if item < self.active_object]
         if earlier:
             self.activate(earlier[-1])
 
@@ -292,7 +269,7 @@ class Controller:
         self.active_object = int(object_id)
         if self.binding is not None:
             self.binding.bridge.mark_active(self.active_object)
-        self.changed.emit()
+        self.tell()
 
     def toggle_sign(self) -> None:
         """Switch between positive and negative clicks."""
@@ -301,15 +278,17 @@ class Controller:
     def set_sign(self, is_positive: bool) -> None:
         """Choose what a left click means."""
         self.is_positive = is_positive
-        self.changed.emit()
+        self.tell()
 
     def propagate(self, direction: Direction = "both") -> None:
         """Carry all objects along the frames, in the worker."""
         with self.reporting():
-            if self.binding is None:
-                raise PropagationError("there is no image yet", remedy="open one first")
-            run = self.session.propagate(direction)
-            self.binding.engine.drive(run, self._on_end)
+            run = self._has_session().propagate(direction)
+            if run.total:
+                self.binding.engine.drive(run, self._on_run_ended)
+            else:
+                run.finish()
+                self.message = Message("Nothing to propagate: every frame has its prompt.", "done")
 
     def stop(self) -> None:
         """Stop the run, or the download, after the step in work; what is done is kept."""
@@ -318,18 +297,18 @@ class Controller:
             run.cancel()
         if self.download is not None:
             self.download.cancel()
-        self.changed.emit()
+        self.tell()
 
     def undo(self) -> None:
         """Take back the last action."""
-        if self.session is not None:
-            with self.reporting():
+        with self.reporting():
+            if self.session is not None:
                 self.session.undo()
 
     def redo(self) -> None:
         """Do again what was undone."""
-        if self.session is not None:
-            with self.reporting():
+        with self.reporting():
+            if self.session is not None:
                 self.session.redo()
 
     # What comes back
@@ -343,44 +322,42 @@ class Controller:
         except NapariSam2Error as error:
             self.fail(error)
         finally:
-            self.changed.emit()
+            self.tell()
 
     def fail(self, error: NapariSam2Error) -> None:
-        """Report an error; the one place that does, for all of them."""
+        """Report an error: the one place that does, for all of them."""
         self.message = report(error)
         self.failed.emit(error)
-        self.changed.emit()
+        self.tell()
 
     def tell(self) -> None:
         """Let the dock show how things stand."""
         self.changed.emit()
 
-    def _on_end(self, error: NapariSam2Error | None) -> None:
+    def _on_run_ended(self, error: NapariSam2Error | None) -> None:
         if error is not None:
             self.fail(error)
 
     def _on_run_finished(self, run: Any) -> None:
         self._activity.end()
         if run.is_cancelled and not run.is_complete:
-            text = f"Stopped. {run.done} of {run.total} steps are kept; propagate again to continue."
+            text = "Stopped. What is done is kept; propagate again to continue there."
             self.message = Message(text, "done")
-        self.changed.emit()
+        self.tell()
 
-    def _on_frame(self, _frame: int, _box: Box) -> None:
+    def _on_frame(self) -> None:
         if self.session is not None and self.session.run is not None:
             self._activity.update(self.session.run)
 
     def _on_notice(self, text: str) -> None:
-        self.message = Message(text[:1].upper() + text[1:] + ".", "warning")
-
-    def _on_downloaded(self, error: NapariSam2Error | None) -> None:
-        self.download = None
-        if error is not None:
-            self.fail(error)
-        else:
-            self.choose_model(self.settings.model)
+        self.message = Message(f"{text[:1].upper()}{text[1:]}.", "warning")
 
     # Small steps
+
+    def _has_session(self) -> Session:
+        if self.session is None:
+            raise PropagationError("no image is being annotated", remedy="open one first")
+        return self.session
 
     def _is_listening(self) -> bool:
         """Clicks are prompts while one of our layers, or the image, is selected and no tool of napari is in hand."""
@@ -389,18 +366,3 @@ class Controller:
         active = self.viewer.layers.selection.active
         ours = (self.binding.image, *self.binding.bridge.layers)
         return active is None or (active in ours and str(active.mode) == "pan_zoom")
-
-    def _follow_display(self) -> None:
-        """While there is no object, frames are what the viewer shows: other sliders and planes are followed."""
-        if self.session.objects or self.viewer.dims.ndisplay != 2 or self.session.undo_action:
-            return
-        image, axis = self.binding.image, self.session.stack_view.frame_axis
-        shown = choices.displayed_axes(image, self.viewer)
-        if axis in shown:
-            axis = choices.default_axis(self.viewer, image)
-        if choices.stack_view_of(self.viewer, image, axis) != self.session.stack_view:
-            self.attach(image, axis)
-
-    def _bind_keys_of_new_layers(self) -> None:
-        for layer in self.binding.bridge.layers:
-            self._keys.bind(layer)

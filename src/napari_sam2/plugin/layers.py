@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.colormaps import CyclicLabelColormap, label_colormap
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 MARK = "napari_sam2"
 """Key in `layer.metadata` of the layers that are ours."""
+
+_FIRST_COLORS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#0072B2", "#B5E48C", "#9B5DE5", "#A0522D")
+"""Of the first objects: told apart with any colour vision, and none is that of a positive or a negative click."""
 
 
 class LayerBridge:
@@ -48,6 +52,7 @@ class LayerBridge:
         self.prompts = PromptLayers(viewer, image, session, settings)
         self._settings = settings
         self._is_stale = False
+        self._drawn = SessionState()
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(round(1000 / settings.refresh_per_second))
@@ -58,8 +63,8 @@ class LayerBridge:
     def open(self) -> None:
         """Make the layers, or take up those of last time, draw everything, and follow the session from now on."""
         if self.labels is None or self.labels not in self._viewer.layers:
-            self.labels = self._new_labels()
-        self._write_everything()
+            self.labels, self._drawn = self._new_labels(), SessionState()
+        self._catch_up()
         self.prompts.open()
         self.session.frame_committed.connect(self._write)
         self.session.history_changed.connect(self.prompts.draw)
@@ -71,6 +76,7 @@ class LayerBridge:
     def close(self) -> None:
         """Stop following; the layers stay."""
         self._timer.stop()
+        self._drawn = self.session.state
         self.session.frame_committed.disconnect(self._write, missing_ok=True)
         self.session.history_changed.disconnect(self.prompts.draw, missing_ok=True)
         self.session.run_finished.disconnect(self._tidy_up, missing_ok=True)
@@ -102,12 +108,14 @@ class LayerBridge:
             np.zeros(shape[: self.image.ndim], self.session.labels_dtype),
             name=f"{self.image.name} SAM2 labels",
             opacity=self._settings.labels_opacity,
+            colormap=_object_colors(),
             metadata={MARK: {"role": "labels", "image": self.image.name}},
             **spatial_attributes(self.image),
         )
 
-    def _write_everything(self) -> None:
-        for frame in sorted({t for _, t in changed_frames(SessionState(), self.session.state)}):
+    def _catch_up(self) -> None:
+        """Draw what has changed since the layers were last followed."""
+        for frame in sorted({t for _, t in changed_frames(self._drawn, self.session.state)}):
             self._plane(frame)[:] = self.session.project(frame)
         self._stay_read_only()
         self.labels.refresh()
@@ -178,3 +186,11 @@ class LayerBridge:
         """Let the labels layer point at the active object."""
         if self.labels is not None and self.labels.selected_label != object_id:
             self.labels.selected_label = object_id
+
+
+def _object_colors() -> CyclicLabelColormap:
+    colors = label_colormap(49).colors.copy()
+    first = [[int(code[at : at + 2], 16) / 255 for at in (1, 3, 5)] for code in _FIRST_COLORS]
+    colors[1 : len(first) + 1, :3] = first
+    colors[1 : len(first) + 1, 3] = 1
+    return CyclicLabelColormap(colors=colors)

@@ -62,7 +62,10 @@ def _progress(controller: Controller) -> Progress | None:
     run = None if controller.session is None else controller.session.run
     if run is None:
         return None
-    text = f"{run.done} of {run.total} steps"
+    tracked = [item.object_id for item in run.request.objects]
+    known = [item for item in tracked if item in controller.session.objects]
+    frames = min(map(controller.binding.num_frames_of, known), default=0)
+    text = f"{frames} of {len(controller.binding.frames)} frames"
     return Progress(run.done, run.total, text, run.is_cancelled)
 
 

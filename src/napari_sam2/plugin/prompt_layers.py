@@ -40,9 +40,9 @@ class PromptLayers:
             self.points = self._new_points()
         if self.boxes is not None and self.boxes not in self._viewer.layers:
             self.boxes = None
+        self.points.events.editable.connect(self._stay_read_only)
         self._drawn = None
         self.draw()
-        self.points.events.editable.connect(self._stay_read_only)
 
     def close(self) -> None:
         """Stop guarding the layers; they stay."""
@@ -58,6 +58,7 @@ class PromptLayers:
             self._drawn = prompts
             self._draw_points()
             self._draw_boxes()
+            self._stay_read_only()
 
     def show_draft(self, frame: int, box: PromptBox) -> None:
         """Show a box while it is being drawn."""
@@ -77,9 +78,9 @@ class PromptLayers:
             np.empty((0, self._image.ndim)),
             ndim=self._image.ndim,
             name=f"{self._image.name} SAM2 points",
-            # Screen units: whatever the zoom, both limits hold the size.
-            size=self._point_size,
-            canvas_size_limits=(self._point_size, self._point_size),
+            # Screen units: larger than the upper limit at any useful zoom. A lower limit would thicken the border.
+            size=max(1.0, max(self._session.frames.shape) / 20),
+            canvas_size_limits=(0, self._point_size),
             border_color="white",
             border_width=0.12,
             features={name: [] for name in ("object_id", "frame", "positive", "order")},

@@ -17,11 +17,9 @@ def style_sheet(theme_name: str) -> str:
     field, line = theme.foreground.as_hex(), theme.primary.as_hex()
     return f"""
     QWidget#sam2Dock {{ background: {theme.background.as_hex()}; }}
-    QLabel {{ color: {text}; }}
+    QLabel {{ color: {text}; padding: 0px; margin: 0px; }}
     QLabel[role="heading"] {{ color: {quiet}; font-weight: 600; letter-spacing: 0.5px; }}
     QLabel[role="quiet"] {{ color: {quiet}; }}
-    QLabel[role="title"] {{ font-size: 15px; font-weight: 600; }}
-    QFrame[role="line"] {{ background: {field}; max-height: 1px; min-height: 1px; border: none; }}
     QFrame[role="message"] {{ background: {field}; border-radius: 4px; }}
     QFrame[role="message"][tone="warning"] {{ border-left: 3px solid {theme.warning.as_hex()}; }}
     QFrame[role="message"][tone="error"] {{ border-left: 3px solid {theme.error.as_hex()}; }}

@@ -6,7 +6,7 @@ from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem
 
-from napari_sam2.plugin.actions import labelled
+from napari_sam2.plugin.actions import labelled, with_key
 from napari_sam2.plugin.panels.parts import Panel, button, label
 from napari_sam2.plugin.state import DockState, ObjectRow
 
@@ -24,7 +24,7 @@ class ObjectsPanel(Panel):
         super().__init__()
         head = QHBoxLayout()
         head.addWidget(label("OBJECTS", "heading"), 1)
-        self.next = button("New object", tip=labelled("next_object"))
+        self.next = button(with_key("next_object"), tip=labelled("next_object"))
         head.addWidget(self.next)
         self.column.addLayout(head)
         self.list = QListWidget()
@@ -87,4 +87,7 @@ def _swatch(color: tuple[float, ...]) -> QIcon:
     painter.setBrush(QColor.fromRgbF(*color[:3]))
     painter.drawRoundedRect(2, 2, 24, 24, 6, 6)
     painter.end()
-    return QIcon(picture)
+    icon = QIcon(picture)
+    # Without this, Qt tints the icon of the selected row, and the colour is the point of it.
+    icon.addPixmap(picture, QIcon.Mode.Selected)
+    return icon

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar
 
-from napari_sam2.plugin.actions import BY_NAME, labelled
+from napari_sam2.plugin.actions import BY_NAME, labelled, with_key
 from napari_sam2.plugin.panels.parts import Panel, button, label
 from napari_sam2.plugin.state import DockState
 
@@ -20,8 +20,8 @@ class PropagatePanel(Panel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.propagate = button("Propagate", "main", labelled("propagate"))
-        self.stop = button("Stop", tip=labelled("stop"))
+        self.propagate = button(with_key("propagate"), "main", labelled("propagate"))
+        self.stop = button(with_key("stop"), tip=labelled("stop"))
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.text = label("", "quiet")

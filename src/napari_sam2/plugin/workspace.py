@@ -1,0 +1,157 @@
+"""Workspace: which images of a viewer are under annotation, and the worker that they share."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_sam2.core.errors import NapariSam2Error, PropagationError
+from napari_sam2.plugin import choices
+from napari_sam2.plugin.binding import Binding
+from napari_sam2.plugin.settings import PluginSettings
+from napari_sam2.plugin.worker import MakeSegmenter, SafeWorker
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+DEFAULT_AXIS = "default"
+"""The axis of the slider moved last, or the one that the session of the image has already."""
+
+
+class Workspace:
+    """One image is bound at a time: drawn, clicked and followed. Sessions of others wait until they are chosen again.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Held weakly.
+    make : callable
+        Makes the segmenter on the worker's thread.
+    failed : callable
+        Gets errors that come from the worker.
+    changed : callable
+        Called when something that the dock shows has changed.
+    """
+
+    bound = Signal(object, description="A Binding is in use from now on.")
+    unbound = Signal(object, description="A Binding is no longer in use.")
+    layer_lost = Signal(object, object, description="A layer of (Binding, layer) was removed.")
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        make: MakeSegmenter,
+        failed: Callable[[NapariSam2Error], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._viewer, self._make = weakref.ref(viewer), make
+        self._failed, self._changed = failed, changed
+        self._bindings: dict[int, Binding] = {}
+        self.binding: Binding | None = None
+        self.worker: SafeWorker | None = None
+
+    @property
+    def viewer(self) -> ViewerModel:
+        """The viewer; it must still be there."""
+        viewer = self._viewer()
+        assert viewer is not None, "the viewer is gone"
+        return viewer
+
+    @property
+    def is_viewer_there(self) -> bool:
+        """Whether the viewer still exists."""
+        return self._viewer() is not None
+
+    def open(self) -> None:
+        """Start the worker."""
+        self.worker = SafeWorker(self._make)
+
+    def close(self) -> None:
+        """End what is going on and the worker with it; sessions and layers stay."""
+        worker, self.worker = self.worker, None
+        self.unbind()
+        if worker is not None:
+            worker.stop()
+
+    def attach(
+        self, image: Image, settings: PluginSettings, axis: int | None | str = DEFAULT_AXIS
+    ) -> Binding:
+        """Bind an image: begin a session, or take up the one that it has.
+
+        Raises
+        ------
+        ImageError
+            If the image cannot be used.
+        PropagationError
+            If a run is going on.
+        """
+        if self.binding is not None and self.binding.session.run is not None:
+            raise PropagationError("a propagation is going on", remedy="stop it first")
+        known = self._bindings.get(id(image))
+        if known is not None and axis == DEFAULT_AXIS:
+            self._bind(known, settings)
+        else:
+            chosen = choices.default_axis(self.viewer, image) if axis == DEFAULT_AXIS else axis
+            view = choices.stack_view_of(self.viewer, image, chosen)
+            fresh = Binding(
+                self.viewer, image, view, self.worker, settings, self._failed, self._changed
+            )
+            if known is not None:
+                fresh.bridge.take_over(known.bridge)
+            self._bind(fresh, settings)
+        return self.binding
+
+    def _bind(self, binding: Binding, settings: PluginSettings) -> None:
+        if binding is self.binding:
+            return
+        self.unbind()
+        self._bindings[id(binding.image)] = self.binding = binding
+        binding.use(self.worker, settings)
+        binding.open()
+        binding.bridge.layer_lost.connect(self._on_lost)
+        self.bound.emit(binding)
+        self._changed()
+
+    def unbind(self) -> None:
+        """Stop following the image in use; its run is ended, what it found is kept."""
+        binding, self.binding = self.binding, None
+        if binding is None:
+            return
+        binding.bridge.layer_lost.disconnect(self._on_lost, missing_ok=True)
+        binding.close()
+        self.unbound.emit(binding)
+        self._changed()
+
+    def _on_lost(self, layer: Layer) -> None:
+        binding = self.binding
+        self.unbind()
+        if layer is binding.image:
+            self._bindings.pop(id(binding.image), None)
+        self.layer_lost.emit(binding, layer)
+
+    def use_model(self, settings: PluginSettings) -> None:
+        """Answer with another model from now on."""
+        if self.binding is not None:
+            self.binding.use(self.worker, settings)
+
+    def follow_display(self, settings: PluginSettings) -> None:
+        """While nothing was done yet, frames are what the viewer shows: other sliders and planes are followed."""
+        session, image = self.binding.session, self.binding.image
+        if session.objects or session.undo_action or self.viewer.dims.ndisplay != 2:
+            return
+        axis = session.stack_view.frame_axis
+        if axis in choices.displayed_axes(image, self.viewer):
+            axis = choices.default_axis(self.viewer, image)
+        if choices.stack_view_of(self.viewer, image, axis) != session.stack_view:
+            self.attach(image, settings, axis)
+
+
+def describe_loss(binding: Binding, layer: Any) -> str:
+    """Return a sentence about a layer that was removed while it was in use."""
+    if layer is binding.image:
+        return f"'{layer.name}' was removed. What was found stays in its labels layer."
+    return f"'{layer.name}' was removed. Choose the image again to bring it back."

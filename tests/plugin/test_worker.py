@@ -1,0 +1,206 @@
+"""SafeWorker: nothing that is raised on its thread is lost, and it always ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.errors import (
+    InferenceError,
+    NapariSam2Error,
+    OutOfMemoryError,
+    PromptError,
+)
+from napari_sam2.core.messages import PromptRequest
+from napari_sam2.core.prompts import FramePrompts, PromptStep
+from napari_sam2.core.session import Session
+from napari_sam2.plugin.engine import WorkerEngine
+from napari_sam2.plugin.recipe import Recipe, as_ours, mapping_for
+from napari_sam2.plugin.worker import AskJob, CallJob, LoadJob, SafeWorker
+from napari_sam2.testing import FakeSegmenter, moving_discs
+
+pytestmark = pytest.mark.gui
+
+RAISED = [
+    RuntimeError("cuda went away"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    MemoryError(),
+    StopIteration(),
+    KeyboardInterrupt(),
+    SystemExit(1),
+    ValueError("of a kind nobody foresaw"),
+]
+
+
+@pytest.fixture
+def frames():
+    return ArrayFrames(moving_discs()[0])
+
+
+@pytest.fixture
+def start(qtbot):
+    workers = []
+
+    def make(maker):
+        workers.append(SafeWorker(maker))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        assert worker.stop(5)
+
+
+def ask(frames, object_id=1, y=20.0, generation=1):
+    prompts = FramePrompts(0, (PromptStep(points=((y, 20.0),), positives=(True,)),))
+    return AskJob(Recipe("fake", frames), PromptRequest(generation, object_id, prompts))
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_everything_raised_on_the_thread_comes_back_as_one_of_ours(frames, start, qtbot, error):
+    worker = start(lambda recipe: FakeSegmenter(recipe.frames, raise_at={1: error}))
+    replies = []
+    worker.submit(ask(frames), replies.append)
+    qtbot.waitUntil(lambda: bool(replies))
+    (reply,) = replies
+    assert reply.kind == "error"
+    assert isinstance(reply.value, NapariSam2Error)
+    assert not isinstance(reply.value, RuntimeError | StopIteration)
+    assert reply.value.__cause__ is error
+    worker.submit(ask(frames), replies.append)
+    qtbot.waitUntil(lambda: len(replies) == 2)
+    assert replies[1].kind == "answer", "the thread survived"
+
+
+def test_memory_errors_of_every_library_are_recognised():
+    class OutOfMemoryErrorOfTorch(RuntimeError):
+        pass
+
+    OutOfMemoryErrorOfTorch.__name__ = "OutOfMemoryError"
+    assert isinstance(as_ours(OutOfMemoryErrorOfTorch("CUDA")), OutOfMemoryError)
+    assert isinstance(as_ours(RuntimeError("HIP out of memory")), OutOfMemoryError)
+    assert isinstance(as_ours(MemoryError()), OutOfMemoryError)
+    assert isinstance(as_ours(RuntimeError("shape")), InferenceError)
+    ours = PromptError("mine")
+    assert as_ours(ours) is ours
+
+
+def test_an_error_while_the_model_is_made_is_an_answer_too(frames, start, qtbot):
+    def broken(recipe):
+        raise OSError("[WinError 1114] c10.dll")
+
+    replies = []
+    start(broken).submit(LoadJob(Recipe("fake", frames)), replies.append)
+    qtbot.waitUntil(lambda: bool(replies))
+    assert "WinError 1114" in str(replies[0].value)
+
+
+def test_the_model_is_made_and_used_on_one_other_thread(frames, start, qtbot):
+    threads = []
+
+    class Watched(FakeSegmenter):
+        def prompt(self, request):
+            threads.append(threading.current_thread())
+            return super().prompt(request)
+
+    def make(recipe):
+        threads.append(threading.current_thread())
+        return Watched(recipe.frames)
+
+    handled_on = []
+    worker = start(make)
+    worker.submit(ask(frames), lambda reply: handled_on.append(threading.current_thread()))
+    qtbot.waitUntil(lambda: bool(handled_on))
+    assert len(set(threads)) == 1
+    assert threads[0] is not threading.main_thread()
+    assert handled_on == [threading.main_thread()]
+
+
+def test_a_newer_question_about_the_same_place_overtakes_the_older_ones(frames, start, qtbot):
+    fakes, kinds = [], []
+
+    def make(recipe):
+        fakes.append(FakeSegmenter(recipe.frames, delay=0.05))
+        return fakes[-1]
+
+    worker = start(make)
+    for number in range(5):
+        job = ask(frames, y=20.0 + number, generation=number)
+        worker.submit(job, lambda reply: kinds.append(reply.kind))
+    qtbot.waitUntil(lambda: len(kinds) == 5)
+    assert kinds[-1] == "answer"
+    assert kinds.count("answer") <= 2, "the first may have been under way"
+    assert fakes[0].num_calls == kinds.count("answer")
+
+
+def test_replies_of_a_forgotten_job_are_dropped(frames, start, qtbot):
+    worker = start(lambda recipe: FakeSegmenter(recipe.frames))
+    forgotten, others = [], []
+    number = worker.submit(ask(frames), forgotten.append)
+    worker.forget(number)
+    worker.submit(ask(frames, object_id=2), others.append)
+    qtbot.waitUntil(lambda: bool(others))
+    assert not forgotten
+
+
+def test_nothing_is_delivered_after_stop(frames, start, qtbot):
+    worker = start(lambda recipe: FakeSegmenter(recipe.frames, delay=0.1))
+    replies = []
+    worker.submit(ask(frames), replies.append)
+    time.sleep(0.03)
+    assert worker.stop()
+    assert not worker.is_alive
+    qtbot.wait(50)
+    assert not replies
+
+
+def test_stop_waits_for_the_step_in_work_and_no_longer(frames, start):
+    worker = start(lambda recipe: FakeSegmenter(recipe.frames))
+    begun = threading.Event()
+
+    def step(report):
+        begun.set()
+        time.sleep(0.3)
+
+    worker.submit(CallJob(step), print)
+    assert begun.wait(5)
+    before = time.perf_counter()
+    assert worker.stop()
+    assert time.perf_counter() - before < 1.0
+
+
+def test_a_script_can_drive_a_run_through_the_worker(frames, start):
+    worker = start(lambda recipe: FakeSegmenter(recipe.frames))
+    recipe = Recipe("fake", frames)
+    engine = WorkerEngine(worker, recipe, lambda *_: None, lambda: None)
+    session = Session(frames, engine)
+    mask = np.zeros((64, 64), bool)
+    mask[10:20, 10:20] = True
+    session.add_mask(1, 0, mask)
+    seen = [result.frame for result in session.propagate()]
+    assert seen == list(range(1, 12))
+    for _ in session.propagate():
+        break  # left early: the worker must not wait for a reader who is gone
+    assert session.run is None
+    assert len(list(session.propagate())) == 10
+
+
+def test_an_error_in_a_run_that_a_script_drives_reaches_the_script(frames, start):
+    worker = start(lambda recipe: FakeSegmenter(recipe.frames, raise_at={3: RuntimeError("boom")}))
+    engine = WorkerEngine(worker, Recipe("fake", frames), lambda *_: None, lambda: None)
+    session = Session(frames, engine)
+    mask = np.ones((64, 64), bool)
+    session.add_mask(1, 0, mask)
+    with pytest.raises(InferenceError, match="boom"):
+        list(session.propagate())
+    assert session.run is None
+
+
+def test_contrast_limits_count_only_if_they_cut_something_off(frames):
+    robust = mapping_for(frames, None)
+    assert mapping_for(frames, (0.0, 255.0)) == robust
+    chosen = mapping_for(frames, (50.0, 100.0))
+    assert (chosen.low, chosen.high) == (50.0, 100.0)
+    assert "contrast limits" in chosen.provenance
