@@ -205,6 +205,21 @@ def test_the_memory_of_a_pass_does_not_grow_with_the_number_of_frames(network) -
         assert sum(entry.spatial is not None for entry in current.recent.values()) <= 6
 
 
+def test_a_stride_keeps_the_memories_it_will_reach(network) -> None:
+    video = np.random.default_rng(0).integers(0, 255, (30, SIDE, SIDE), np.uint8)
+    segmenter = Sam2Segmenter(
+        network,
+        ArrayFrames(video),
+        IntensityMapping(0, 255),
+        replace(NATIVE, memory_stride=3),
+        DevicePolicy.choose("cpu"),
+    )
+    request = PropagationRequest(1, (ObjectPrompts(1, (clicked(0, (20.0, 14.0)),)),), 0, 30)
+    *_, last = segmenter.propagate(request)
+    kept = last.resume.state[1].recent
+    assert [t for t, entry in kept.items() if entry.spatial is not None] == [15, 18, 21, 24, 27, 29]
+
+
 def test_a_small_embedding_cache_gives_the_same_masks(make) -> None:
     request = request_of(ONE, TWO)
     assert all_facts(make(cache_bytes=1).propagate(request)) == all_facts(make().propagate(request))

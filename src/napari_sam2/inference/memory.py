@@ -142,12 +142,15 @@ def _recent_frame(frame: int, back: int, sign: int, stride: int) -> int:
     return -(-(frame + 2) // stride) * stride + (back - 2) * stride
 
 
-def window_of(entries: Mapping[int, MemoryEntry], frame: int) -> dict[int, MemoryEntry]:
-    """Keep what a pass that has just done `frame` can still reach, in either direction."""
+def window_of(
+    entries: Mapping[int, MemoryEntry], frame: int, stride: int = 1
+) -> dict[int, MemoryEntry]:
+    """Keep what a pass that has just done `frame` can still reach by `select` with `stride`, in either direction."""
     kept = {}
     for t, entry in entries.items():
         distance = abs(frame - t)
-        if distance < NUM_RECENT:
+        is_in_step = distance == 0 or t % stride == 0
+        if is_in_step and distance <= (NUM_RECENT - 1) * stride:
             kept[t] = entry
         elif distance < NUM_RECENT_POINTERS:
             kept[t] = entry.without_spatial()

@@ -50,9 +50,10 @@ class Pass:
     ) -> None:
         self.anchor, self.is_reverse, self.recent = anchor, is_reverse, recent or {}
 
-    def after(self, frame: int, entry: MemoryEntry) -> Pass:
+    def after(self, frame: int, entry: MemoryEntry, stride: int = 1) -> Pass:
         """Return the pass with one more frame remembered and the unreachable ones forgotten."""
-        return Pass(self.anchor, self.is_reverse, window_of({**self.recent, frame: entry}, frame))
+        window = window_of({**self.recent, frame: entry}, frame, stride)
+        return Pass(self.anchor, self.is_reverse, window)
 
 
 class Sam2Segmenter:
@@ -173,7 +174,9 @@ class Sam2Segmenter:
             for slot, object_id in enumerate(batch):
                 row = output.row(slot)
                 entry = MemoryEntry(spatial[slot : slot + 1].clone(), row.pointer.clone())
-                passes[object_id] = passes[object_id].after(planned.frame, entry)
+                passes[object_id] = passes[object_id].after(
+                    planned.frame, entry, self._options.memory_stride
+                )
                 masks[object_id] = self._to_mask(object_id, row)
         return tuple(masks[track.object_id] for track in planned.tracks)
 
