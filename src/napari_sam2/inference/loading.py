@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
 from typing import BinaryIO
 
 import safetensors
@@ -19,6 +23,19 @@ from napari_sam2.model.state_dict import to_official, to_ours
 
 NUM_NAMED = 5
 """Keys of each kind that a mismatch names."""
+
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+)
+"""What the restricted unpickler raises on files that are cut, damaged or something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +90,30 @@ def load_official(file: BinaryIO, name: str) -> LoadedWeights:
         Opened and verified by `io.weights.open_verified`; the same descriptor that was hashed.
     name : str
         For messages.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, holds more than tensors, or is no official dictionary.
+    CheckpointMismatchError
+        If its tensors fit none of the presets.
     """
-    content = torch.load(file, map_location="cpu", weights_only=True)
-    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
-        raise CheckpointError(f'{name} is not an official checkpoint: it has no "model" entry')
-    return build(content["model"], name, {})
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        # The reader's own message is left out: it recommends to run the code in the file.
+        raise CheckpointError(
+            f"{name} cannot be read as a checkpoint of tensors",
+            kept="no model was loaded",
+            remedy="check that the file is complete and the one that was published",
+        ) from error
+    state = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError(
+            f'{name} is not an official checkpoint: it has no tensors under "model"',
+            kept="no model was loaded",
+        )
+    return build(state, name, {})
 
 
 def build(
@@ -101,11 +137,12 @@ def build(
     return LoadedWeights(network.eval(), config.name, metadata or {})
 
 
-def expected_shapes(config: Sam2Config) -> dict[str, tuple[int, ...]]:
+@cache
+def expected_shapes(config: Sam2Config) -> Mapping[str, tuple[int, ...]]:
     """Return the shape of every tensor of an official file for `config`."""
     with torch.device("meta"):
         state = Sam2(config).state_dict()
-    return {key: tuple(value.shape) for key, value in to_official(state).items()}
+    return MappingProxyType({k: tuple(v.shape) for k, v in to_official(state).items()})
 
 
 def detect(state: Mapping[str, Tensor], name: str) -> Sam2Config:
@@ -117,10 +154,10 @@ def detect(state: Mapping[str, Tensor], name: str) -> Sam2Config:
         If there is none; the message compares with the closest preset.
     """
     found = {key: tuple(value.shape) for key, value in state.items()}
+    for config in PRESETS.values():
+        if expected_shapes(config) == found:
+            return config
     tables = {preset: expected_shapes(config) for preset, config in PRESETS.items()}
-    for preset, shapes in tables.items():
-        if shapes == found:
-            return PRESETS[preset]
     closest = max(tables, key=lambda preset: len(tables[preset].items() & found.items()))
     raise CheckpointMismatchError(
         _describe(name, closest, tables[closest], found),
