@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
 

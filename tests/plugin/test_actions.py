@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
+
 from napari_sam2.core.errors import OptionError
 from napari_sam2.plugin.actions import ACTIONS, KeyBindings, labelled, with_key
 from napari_sam2.plugin.controller import Controller
@@ -24,7 +25,9 @@ def test_tooltips_and_buttons_name_the_key():
 
 def test_keys_come_before_those_of_napari_and_are_given_back():
     pressed = []
-    keys = KeyBindings({action.name: lambda name=action.name: pressed.append(name) for action in ACTIONS})
+    keys = KeyBindings(
+        {action.name: lambda name=action.name: pressed.append(name) for action in ACTIONS}
+    )
     layer, viewer = Labels(np.zeros((2, 2), int)), ViewerModel()
     viewer.bind_key("M", lambda viewer: pressed.append("somebody else's"))
     before = dict(viewer.keymap)

@@ -7,11 +7,12 @@ import time
 import numpy as np
 import pytest
 from napari.utils import progress
+from qtpy.QtCore import QTimer
+
 from napari_sam2.core.errors import InferenceError, OutOfMemoryError
 from napari_sam2.plugin.hints import Situation, next_step
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.testing import moving_discs
-from qtpy.QtCore import QTimer
 
 pytestmark = pytest.mark.gui
 

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from napari_sam2.core.errors import TorchUnavailableError
 from napari_sam2.io import samples
 from napari_sam2.plugin import launch
@@ -83,7 +84,9 @@ def test_a_dialog_says_so_too(open_desk):
     from qtpy.QtWidgets import QMessageBox
 
     desk = open_desk()
-    desk.controller.fail(TorchUnavailableError("PyTorch could not be loaded", remedy="start with `napari-sam2`"))
+    desk.controller.fail(
+        TorchUnavailableError("PyTorch could not be loaded", remedy="start with `napari-sam2`")
+    )
     (box,) = desk.dock.findChildren(QMessageBox)
     assert "napari-sam2" in box.text()
     box.close()

@@ -11,11 +11,12 @@ import weakref
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
+
 from napari_sam2.core.errors import ImageError, OptionError
 from napari_sam2.plugin import launch
 from napari_sam2.testing import FakeSegmenter, moving_discs
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication
 
 pytestmark = pytest.mark.gui
 

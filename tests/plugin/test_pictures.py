@@ -12,11 +12,12 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from napari_sam2.io import weights
 from napari_sam2.plugin import launch
 from napari_sam2.plugin.controller import Controller
 from napari_sam2.testing import FakeSegmenter
-from scipy import ndimage
 
 pytestmark = [pytest.mark.gui, pytest.mark.canvas]
 

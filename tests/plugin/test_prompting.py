@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from napari_sam2.core.prompts import PromptStep
 from napari_sam2.testing import moving_discs
 

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.errors import (
     InferenceError,

@@ -125,8 +125,7 @@ class Binding:
         if self.has_news:
             return False
         return all(
-            self.num_frames_of(object_id) == len(self.frames)
-            for object_id in self.session.objects
+            self.num_frames_of(object_id) == len(self.frames) for object_id in self.session.objects
         )
 
     def num_frames_of(self, object_id: int) -> int:

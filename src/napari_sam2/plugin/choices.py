@@ -27,7 +27,9 @@ def images_of(viewer: ViewerModel) -> tuple[Image, ...]:
 
 def image_choices(viewer: ViewerModel) -> tuple[Choice, ...]:
     """Return the image layers as lines."""
-    return tuple(Choice(layer, layer.name, str(layer.source.path or "")) for layer in images_of(viewer))
+    return tuple(
+        Choice(layer, layer.name, str(layer.source.path or "")) for layer in images_of(viewer)
+    )
 
 
 def shape_of(image: Image) -> tuple[int, ...]:
@@ -75,9 +77,7 @@ def stack_view_of(viewer: ViewerModel, image: Image, axis: int | None) -> StackV
     # The two displayed axes are the frame, unless the frame axis itself is displayed.
     rows_and_columns = sorted(shown) if len(shown) == 2 else others[-2:]
     index = current_index(image, viewer)
-    fixed = tuple(
-        (other, round(index[other])) for other in others if other not in rows_and_columns
-    )
+    fixed = tuple((other, round(index[other])) for other in others if other not in rows_and_columns)
     return StackView(axis, rows_and_columns[0], rows_and_columns[1], fixed)
 
 

@@ -127,7 +127,7 @@ class Controller:
 
     # Images
 
-    def attach(self, image: Image, axis: int | None | str = DEFAULT_AXIS) -> Session:
+    def attach(self, image: Image, axis: int | str | None = DEFAULT_AXIS) -> Session:
         """Annotate an image: begin a session, or take up the one that it has.
 
         Raises
@@ -253,7 +253,7 @@ class Controller:
             self.activate(found)
 
     def next_object(self) -> None:
-        """The next click starts a new object; pressing twice makes no gap."""
+        """Let the next click start a new object; pressing twice makes no gap."""
         if self.session is not None and self.active_object in self.session.objects:
             self.activate(self.session.next_object_id)
 

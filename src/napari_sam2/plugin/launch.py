@@ -38,7 +38,7 @@ def main(
         Called with the viewer once all this is open, before the window takes over.
     """
     # Before Qt: on Windows, PyTorch may refuse to load once Qt is there.
-    import torch  # noqa: F401
+    import torch  # noqa: F401, I001
 
     import napari
 

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 MARK = "napari_sam2"
 """Key in `layer.metadata` of the layers that are ours."""
 
-_FIRST_COLORS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#0072B2", "#B5E48C", "#9B5DE5", "#A0522D")
+_FIRST_COLORS = (
+    "#56B4E9",
+    "#E69F00",
+    "#CC79A7",
+    "#F0E442",
+    "#0072B2",
+    "#B5E48C",
+    "#9B5DE5",
+    "#A0522D",
+)
 """Of the first objects: told apart with any colour vision, and none is that of a positive or a negative click."""
 
 
@@ -42,7 +51,9 @@ class LayerBridge:
         Sizes, opacity and how often to redraw.
     """
 
-    layer_lost = Signal(object, description="One of the session's layers was removed by somebody else.")
+    layer_lost = Signal(
+        object, description="One of the session's layers was removed by somebody else."
+    )
 
     def __init__(
         self, viewer: ViewerModel, image: Image, session: Session, settings: PluginSettings

@@ -26,9 +26,7 @@ def present(controller: Controller) -> DockState:
     return DockState(**common) if binding is None else _with_session(binding, controller, common)
 
 
-def _with_session(
-    binding: Binding, controller: Controller, common: dict[str, object]
-) -> DockState:
+def _with_session(binding: Binding, controller: Controller, common: dict[str, object]) -> DockState:
     session = binding.session
     is_stack, is_idle = len(binding.frames) > 1, common["progress"] is None
     return DockState(

@@ -28,7 +28,10 @@ _STOP = object()
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What comes back from the thread. `kind`: "loaded", "answer", "frame", "end" or "error"; more comes after "frame"."""
+    """What comes back from the thread.
+
+    `kind`: "loaded", "answer", "frame", "end" or "error"; more comes after "frame".
+    """
 
     job: int
     kind: str
@@ -176,9 +179,7 @@ class SafeWorker:
 
     def _deliver(self, reply: Reply) -> None:
         handler = (
-            self._handlers.pop(reply.job, None)
-            if reply.is_last
-            else self._handlers.get(reply.job)
+            self._handlers.pop(reply.job, None) if reply.is_last else self._handlers.get(reply.job)
         )
         if handler is not None:
             handler(reply)

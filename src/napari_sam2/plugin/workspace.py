@@ -78,7 +78,7 @@ class Workspace:
             worker.stop()
 
     def attach(
-        self, image: Image, settings: PluginSettings, axis: int | None | str = DEFAULT_AXIS
+        self, image: Image, settings: PluginSettings, axis: int | str | None = DEFAULT_AXIS
     ) -> Binding:
         """Bind an image: begin a session, or take up the one that it has.
 

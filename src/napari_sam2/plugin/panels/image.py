@@ -28,7 +28,9 @@ class ImagePanel(Panel):
             self._row(grid, row, name) for row, name in enumerate(("Image", "Frames", "Model"))
         )
         self.column.addLayout(grid)
-        self.download = button("Download", "main", "Fetch the model once; it stays on this computer")
+        self.download = button(
+            "Download", "main", "Fetch the model once; it stays on this computer"
+        )
         self.column.addWidget(self.download)
         self.images.activated.connect(lambda: self.image_chosen.emit(self.images.chosen))
         self.axes.activated.connect(lambda: self.axis_chosen.emit(self.axes.chosen))
