@@ -60,5 +60,6 @@ class RealHistoryMachine(HistoryMachine):
 @pytest.mark.slow
 def test_any_history_then_a_propagation_equals_a_fresh_session() -> None:
     run_state_machine_as_test(
-        RealHistoryMachine, settings=settings(max_examples=30, stateful_step_count=30, deadline=None)
+        RealHistoryMachine,
+        settings=settings(max_examples=30, stateful_step_count=30, deadline=None),
     )
