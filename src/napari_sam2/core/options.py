@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from napari_sam2.core.errors import OptionError
+
+MemoryDtype = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,17 @@ class InferenceOptions:
     slots_per_step : int
         How many objects go through the network at once. 1 makes an object's result independent, bit for bit, of the
         other objects in the run.
+
+    Raises
+    ------
+    OptionError
+        If a number is below its smallest value, or the dtype is none of the two.
     """
 
     corrections_condition: bool = True
     history_dependent: bool = False
     clicks_use_memory: bool = False
-    memory_dtype: Literal["float32", "bfloat16"] = "float32"
+    memory_dtype: MemoryDtype = "float32"
     fill_holes: int = 8
     multimask: bool = True
     stability_fallback: bool = True
@@ -55,6 +64,24 @@ class InferenceOptions:
     min_pointer_span: int = 16
     slots_per_step: int = 1
 
+    def __post_init__(self) -> None:
+        if self.memory_dtype not in get_args(MemoryDtype):
+            choices = " or ".join(get_args(MemoryDtype))
+            raise OptionError(f"memory_dtype must be {choices}, got {self.memory_dtype!r}")
+        for name, smallest in _SMALLEST.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise OptionError(f"{name} must be at least {smallest}, got {value}")
+
+
+# A limit of one conditioning frame would leave out a neighbour.
+_SMALLEST = {
+    "fill_holes": 0,
+    "max_conditioning_frames": 2,
+    "memory_stride": 1,
+    "min_pointer_span": 0,
+    "slots_per_step": 1,
+}
 
 NATIVE = InferenceOptions()
 """The default: a pure function of frames, prompts and options."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from napari_sam2.core.errors import PromptError, PropagationError
 from napari_sam2.core.options import REFERENCE, InferenceOptions
 from napari_sam2.inference.memory import MemoryEntry, select
+from napari_sam2.inference.postprocess import fill_holes
 from napari_sam2.inference.step import (
     ABSENT_LOGIT,
     ModelPoints,
@@ -25,6 +26,7 @@ from napari_sam2.inference.step import (
     remember,
 )
 from napari_sam2.inference.transforms import to_frame_logits
+from napari_sam2.model.prompt_encoder import BOTTOM_RIGHT, NOT_A_POINT, TOP_LEFT
 from napari_sam2.model.sam2 import ImageFeatures, Sam2
 
 
@@ -113,8 +115,14 @@ class ReferenceTracker:
             Model pixels, batch 1; the corners of a box first.
         is_appended : bool
             Behind the frame's earlier points instead of in their place. Earlier logits are re-fed in both cases.
+
+        Raises
+        ------
+        PromptError
+            If the frame does not exist or the points are malformed; the tracker is as it was before.
         """
         self._check_frame(frame)
+        _check_points(points, is_appended)
         item = self._objects.get(object_id) or _Object()
         if is_appended and frame in item.points:
             old = item.points[frame]
@@ -136,8 +144,17 @@ class ReferenceTracker:
 
     @torch.inference_mode()
     def add_mask(self, frame: int, object_id: int, mask: Tensor) -> Tensor:
-        """Give a mask (1, 1, S, S), 0 or 1; return the logits of all objects on the frame, (O, 1, Y, X)."""
+        """Give a mask (1, 1, S, S), 0 or 1; return the logits of all objects on the frame, (O, 1, Y, X).
+
+        Raises
+        ------
+        PromptError
+            If the frame does not exist or the mask has another shape; the tracker is as it was before.
+        """
         self._check_frame(frame)
+        side = self._network.config.image_size
+        if tuple(mask.shape) != (1, 1, side, side):
+            raise PromptError(f"mask must be (1, 1, {side}, {side}), got {tuple(mask.shape)}")
         item = self._objects.get(object_id) or _Object()
         step = adopt_mask(self._network, self._embed(frame), mask)
         item.points.pop(frame, None)
@@ -162,10 +179,19 @@ class ReferenceTracker:
             Frames after the first one.
         is_reverse : bool
             Towards frame 0; from frame 0 nothing is yielded.
+
+        Raises
+        ------
+        PropagationError
+            If nothing was prompted, or `start` does not exist.
         """
         self._settle()
+        if not self._objects:
+            raise PropagationError("there is no object to propagate", remedy="prompt one first")
         if start is None:
             start = min(t for item in self._objects.values() for t in item.conditioning)
+        if not 0 <= start < self._num_frames:
+            raise PropagationError(f"start {start} is outside 0 to {self._num_frames - 1}")
         for frame in self._order(start, max_frames, is_reverse):
             features = self._embed(frame)
             steps = [
@@ -192,7 +218,8 @@ class ReferenceTracker:
         self, object_id: int, item: _Object, frame: int, step: StepOutput, is_conditioning: bool
     ) -> Tensor:
         fresh = item.new_conditioning if is_conditioning else item.new_tracked
-        fresh[frame] = _Output(step)
+        # Filled before it is remembered, unlike what is tracked (fact of the release).
+        fresh[frame] = _Output(self._filled(step))
         self._objects[object_id] = item
         return self._to_frame(self._collect(frame, is_conditioning))
 
@@ -230,6 +257,7 @@ class ReferenceTracker:
             conditioned = self._attend(item, frame, features, is_reverse)
             step = decode(self._network, features, conditioned, self._options)
             memory = self._remember(features, step, is_prompted=False)
+            step = self._filled(step)
             item.tracked[frame] = _Output(step, memory)
         item.directions[frame] = is_reverse
         return step
@@ -263,9 +291,27 @@ class ReferenceTracker:
         spatial = remember(self._network, features, step, self._options, is_prompted)
         return MemoryEntry(spatial, step.pointer)
 
+    def _filled(self, step: StepOutput) -> StepOutput:
+        return replace(step, logits=fill_holes(step.logits, self._options.fill_holes))
+
     def _to_frame(self, logits: Tensor) -> Tensor:
         logits = to_frame_logits(logits, self._frame_shape)
         return separate(logits) if self._options.non_overlapping else logits
+
+
+def _check_points(points: ModelPoints, is_appended: bool) -> None:
+    labels = points.labels
+    if labels.ndim != 2 or labels.shape[0] != 1 or tuple(points.xy.shape) != (*labels.shape, 2):
+        raise PromptError(
+            f"points must be (1, N, 2) and labels (1, N), got {tuple(points.xy.shape)} and "
+            f"{tuple(labels.shape)}"
+        )
+    if not points.count:
+        raise PromptError("a prompt needs a point or a box")
+    if labels.min() < NOT_A_POINT or labels.max() > BOTTOM_RIGHT:
+        raise PromptError(f"labels must be 0 to 3, or -1 for padding, got {labels[0].tolist()}")
+    if is_appended and (labels >= TOP_LEFT).any():
+        raise PromptError("a box replaces the frame's earlier points and cannot be appended")
 
 
 def separate(logits: Tensor) -> Tensor:

@@ -241,8 +241,3 @@ def _check_options(options: InferenceOptions) -> None:
             "these options depend on the history of runs, as the official release does",
             remedy="use napari_sam2.inference.reference.ReferenceTracker for them",
         )
-    if options.slots_per_step < 1:
-        raise OptionError(f"slots_per_step must be at least 1, got {options.slots_per_step}")
-    limit = options.max_conditioning_frames
-    if limit is not None and limit < 2:
-        raise OptionError(f"max_conditioning_frames must be None or at least 2, got {limit}")
