@@ -8,6 +8,8 @@ from qtpy.QtWidgets import QFrame, QGridLayout, QVBoxLayout
 from napari_sam2.plugin.panels.parts import Panel, button, label
 from napari_sam2.plugin.state import DockState
 
+_LINES = 3
+
 
 class MessagePanel(QFrame):
     """One sentence in a frame whose edge tells its tone."""
@@ -18,6 +20,9 @@ class MessagePanel(QFrame):
         column = QVBoxLayout(self)
         column.setContentsMargins(10, 8, 10, 8)
         self.text = label("", wraps=True)
+        self.text.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        # Room for the usual sentences, so that nothing below moves when the sentence changes.
+        self.text.setMinimumHeight(_LINES * self.text.fontMetrics().lineSpacing())
         column.addWidget(self.text)
 
     def show_state(self, state: DockState) -> None:

@@ -11,7 +11,7 @@ from napari_sam2.plugin.panels.parts import Panel, button, label
 from napari_sam2.plugin.state import DockState, ObjectRow
 
 _ROW_HEIGHT = 26
-_SHOWN_ROWS = 5
+_SHOWN_ROWS = 8
 
 
 class ObjectsPanel(Panel):
