@@ -21,12 +21,13 @@ class MessagePanel(QFrame):
         column.setContentsMargins(10, 8, 10, 8)
         self.text = label("", wraps=True)
         self.text.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
-        # Room for the usual sentences, so that nothing below moves when the sentence changes.
-        self.text.setMinimumHeight(_LINES * self.text.fontMetrics().lineSpacing())
         column.addWidget(self.text)
 
     def show_state(self, state: DockState) -> None:
         """Show the message."""
+        # Room for the usual sentences, so that nothing below moves when the sentence changes. Not in `__init__`: the
+        # theme's font comes later.
+        self.text.setMinimumHeight(_LINES * (self.text.fontMetrics().lineSpacing() + 1))
         self.text.setText(state.message.text)
         if self.property("tone") != state.message.tone:
             self.setProperty("tone", state.message.tone)
