@@ -214,7 +214,10 @@ def test_ctrl_c_ends_with_130_and_leaves_no_labels(files, tmp_path, random_nano)
     command = [sys.executable, "-m", "napari_sam2", "run", tmp_path / "long.tif", "-p", files[1]]
     ours, theirs = os.openpty()  # the progress bar is shown on a terminal only
     process = subprocess.Popen(
-        [*command, "-o", tmp_path / "labels.tif", "-m", random_nano], stderr=theirs
+        [*command, "-o", tmp_path / "labels.tif", "-m", random_nano],
+        stderr=theirs,
+        # A suite that runs in the background of a shell ignores SIGINT, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(theirs)
     terminal = os.fdopen(ours, "rb", buffering=0)
