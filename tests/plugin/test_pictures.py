@@ -105,6 +105,7 @@ def test_a_time_lapse_from_the_empty_window_to_the_last_frame(open_window):
     window.picture("dock_empty")
     window.open_sample("cells_timelapse")
     window.picture("dock_ready")
+    window.go_to(0)
     for object_id in [item for item in np.unique(window.truth[0]) if item][:6]:
         window.controller.next_object()
         window.click(object_id, 0)
