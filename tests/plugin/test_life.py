@@ -251,7 +251,10 @@ IN_A_RUN = """
     controller.session.add_points(1, 0, [(int(y.mean()), int(x.mean()))])
     QTimer.singleShot(300, controller.propagate)
     def leave():
-        assert controller.session.run.done > 1, "a run is going on"
+        run = controller.session.run
+        if run is None or run.done < 2:  # a slow machine has not come so far yet
+            QTimer.singleShot(50, leave)
+            return
         assert "torch" not in sys.modules
         {leave}
     QTimer.singleShot(900, leave)

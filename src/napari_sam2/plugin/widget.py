@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QFrame, QMainWindow, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sam2.core.errors import NapariSam2Error, TorchUnavailableError
 from napari_sam2.plugin.launch import controller_of
@@ -23,6 +24,8 @@ from napari_sam2.plugin.style import style_sheet
 if TYPE_CHECKING:
     import napari
 
+    from napari_sam2.plugin.controller import Controller
+
 _SHOW_EVERY = 50  # milliseconds: what changes in between is shown once
 
 
@@ -39,7 +42,6 @@ class SamWidget(QWidget):
         super().__init__()
         self.setObjectName("sam2Dock")
         self.controller = controller_of(napari_viewer)
-        self._window: QWidget | None = None
         self._build()
         self._connect()
         self._timer = QTimer(self)
@@ -52,6 +54,9 @@ class SamWidget(QWidget):
         self._on_theme()
         self.controller.open()
         self.show_now()
+        # Of a window that closes, Qt tells only that the dock is no more; the widget must not be kept alive for that.
+        self._on_destroyed = partial(_let_go, self.controller)
+        self.destroyed.connect(self._on_destroyed)
 
     # Making
 
@@ -110,7 +115,6 @@ class SamWidget(QWidget):
         self._timer.stop()
         if not self.controller.is_open:
             return
-        self._watch_window()
         state = present(self.controller)
         for panel in self.panels:
             panel.show_state(state)
@@ -140,32 +144,22 @@ class SamWidget(QWidget):
             self.shut_down()
         return super().event(event)
 
-    def _watch_window(self) -> None:
-        window = self.parent()
-        while window is not None and not isinstance(window, QMainWindow):
-            window = window.parent()  # a floating dock is a window too, but not the one that counts
-        if window is not None and window is not self._window:
-            self._window = window
-            window.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Let go when the window was closed; the user may still have kept it open when asked."""
-        if watched is self._window and event.type() == QEvent.Type.Close:
-            QTimer.singleShot(0, self._shut_down_if_closed)
-        return super().eventFilter(watched, event)
-
-    def _shut_down_if_closed(self) -> None:
-        if self._window is not None and not self._window.isVisible():
-            self.shut_down()
-
     def shut_down(self) -> None:
         """Stop the worker and give back everything that was bound; sessions and layers stay. May be repeated."""
+        if self._on_destroyed is None:
+            return
+        self.destroyed.disconnect(self._on_destroyed)
+        self._on_destroyed = None
         self._timer.stop()
-        if self._window is not None:
-            self._window.removeEventFilter(self)
-            self._window = None
         self.controller.changed.disconnect(self._show_soon, missing_ok=True)
         self.controller.failed.disconnect(self._on_failed, missing_ok=True)
         if self.controller.is_viewer_there:
             self.controller.viewer.events.theme.disconnect(self._on_theme)
         self.controller.close()
+
+
+def _let_go(controller: Controller, _widget: object = None) -> None:
+    """Close the controller of a dock whose window is gone; there is nobody left to show anything to."""
+    controller.changed.disconnect()
+    controller.failed.disconnect()
+    controller.close()
