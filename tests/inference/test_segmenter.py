@@ -256,6 +256,8 @@ def test_every_option_runs_and_stays_resumable(make, change) -> None:
         {"slots_per_step": 0},
         {"max_conditioning_frames": 1},
         {"corrections_condition": False},
+        {"clicks_use_memory": True},
+        {"non_overlapping": True},
     ],
 )
 def test_options_that_cannot_work_are_refused(make, change) -> None:

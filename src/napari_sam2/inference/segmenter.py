@@ -236,8 +236,14 @@ def _batches(selections: dict[ObjectId, Selection], size: int) -> list[list[Obje
 
 
 def _check_options(options: InferenceOptions) -> None:
-    if options.history_dependent or not options.corrections_condition:
+    has_release_switch = (
+        options.history_dependent
+        or not options.corrections_condition
+        or options.clicks_use_memory
+        or options.non_overlapping
+    )
+    if has_release_switch:
         raise OptionError(
-            "these options depend on the history of runs, as the official release does",
+            "these options change what only the official release's way of tracking does",
             remedy="use napari_sam2.inference.reference.ReferenceTracker for them",
         )
