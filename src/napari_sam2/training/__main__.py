@@ -41,7 +41,7 @@ def make_trainer(
     resume : Path, optional
         Run folder to continue; the other options but `threads` then come from it.
     init : Path, optional
-        Weights to start from.
+        Weights to start from; the schedule is then `TrainOptions.refining`.
     config : str
         Preset of the network.
     """
@@ -49,7 +49,8 @@ def make_trainer(
     commit, validate = current_commit(), Validator()
     if resume is not None:
         return Trainer.resume(resume, validate=validate, commit=commit)
-    options = TrainOptions(config=config, steps=steps, minutes=minutes, seed=seed)
+    schedule = TrainOptions if init is None else TrainOptions.refining
+    options = schedule(config=config, steps=steps, minutes=minutes, seed=seed)
     return Trainer(out, options, init=init, validate=validate, commit=commit)
 
 

@@ -155,8 +155,9 @@ class _Scene:
         count = wanted.round().clamp(1, MAX_OBJECTS - 2)[:, None]
         exists = torch.arange(MAX_OBJECTS)[None] < count
         # Clusters: centres are drawn in a part of the frame, then pushed apart until they touch.
-        extent = self._uniform(batch, 1, 1, low=0.35, high=1.1) * side / 2
-        middle = self._uniform(batch, 1, 2, low=-0.3, high=0.3) * side
+        extent = self.style["extent"][:, None, None]
+        middle = self._uniform(batch, 1, 2, low=-0.3, high=0.3) * side * (1.5 - extent).clamp(0, 1)
+        extent = extent * side / 2
         centre = self._uniform(*shape, 2, low=-1, high=1) * extent + middle
         first = torch.zeros(shape)
         last = torch.where(exists, 1e3, -1.0)
@@ -265,7 +266,7 @@ class _Scene:
         shape = (batch, MAX_OBJECTS + 1)
         shared = torch.randint(0, num_textures, (batch, 1), generator=self.generator)
         own = torch.randint(0, num_textures, shape, generator=self.generator)
-        is_own = (self._uniform(batch, 1) < 0.25) | (self.style["kind"][:, None] == 7)
+        is_own = self._uniform(batch, 1) < self.style["own_texture"][:, None]
         self.texture = torch.where(is_own, own, shared.expand(shape)).clone()
         self.texture[:, 0] = own[:, 0]
         self.texture_origin = self._uniform(*shape, 2, high=TEXTURE_SIZE)
@@ -426,7 +427,7 @@ class _Scene:
     def expose(self, light: Tensor) -> Tensor:
         """Blur, light unevenly, add noise, map to [0, 1] by quantiles of the clip: (B, T, S, S) -> (B, T, 3, S, S)."""
         batch, frames = light.shape[:2]
-        light = self._blur(light)
+        light = self._relieved(self._blur(light + self._specks()))
         light = light * self._illumination().view(batch, 1, self.side, self.side) + self._haze()
         bleaching = self._uniform(batch, 1, low=-0.06, high=0.02) * torch.arange(frames)[None]
         flicker = 0.04 * self._normal(batch, frames) * self._uniform(batch, 1)
@@ -438,6 +439,32 @@ class _Scene:
         noise = (1 - 0.5 * grain) * noise + grain * F.avg_pool2d(noise, 3, 1, 1) * 1.5
         light = light + noise * (contrast.clamp(min=0.3) / ratio)[:, None, None, None]
         return self._digitise(light)
+
+    def _specks(self) -> Tensor:
+        """Dirt that stays where it is: a few spots of one to three pixels, (B, 1, S, S)."""
+        size = (self.batch, 1, self.side, self.side)
+        rarity = 2e-4 * 10 ** self._uniform(self.batch, 1, 1, 1)
+        seeds = (self._uniform(*size) < rarity) * self._uniform(*size, low=0.3)
+        spots = F.max_pool2d(seeds, 3, 1, 1)
+        wide = F.max_pool2d(seeds * (self._uniform(*size) < 0.4), 5, 1, 2)
+        spots = F.avg_pool2d(torch.maximum(spots, wide), 3, 1, 1)
+        return spots * self.style["specks"][:, None, None, None]
+
+    def _relieved(self, light: Tensor) -> Tensor:
+        """Turn light (B, T, S, S) into its slope along one direction, where the style asks for relief."""
+        is_relief = self.style["relief"] > 0.5
+        angle = self._uniform(self.batch, high=2 * math.pi)[is_relief, None, None, None]
+        if not is_relief.any():
+            return light
+        height = F.pad(light[is_relief], (1, 1, 1, 1), mode="replicate")
+        along_x = height[..., 1:-1, 2:] - height[..., 1:-1, :-2]
+        along_y = height[..., 2:, 1:-1] - height[..., :-2, 1:-1]
+        slope = along_x * angle.cos() + along_y * angle.sin()
+        # As strong as the light of other styles, whatever the size of the objects.
+        steep = torch.quantile(slope.abs()[..., ::4, ::4].flatten(1), 0.97, dim=1)
+        light = light.clone()
+        light[is_relief] = slope * (0.7 / steep.clamp(min=1e-3))[:, None, None, None]
+        return light
 
     def _blur(self, light: Tensor) -> Tensor:
         """Point spread: a Gaussian of up to 2 pixels, one a clip."""

@@ -83,6 +83,21 @@ class TrainOptions:
     validate_minutes: float = 15.0
     log_every: int = 20
 
+    @classmethod
+    def refining(cls, **changes: float) -> TrainOptions:
+        """Options of a run that starts from trained weights: all styles and sizes, and longer clips, at once."""
+        schedule = {
+            "clips_from": 0.0,
+            "window_until": 0.7,
+            "frames": 6,
+            "long_share": 0.12,
+            "large_until": (0.0, 0.0),
+            "easy_until": (0.0, 0.0),
+            "lr": 1e-3,
+            "average_decay": 0.995,
+        }
+        return cls(**{**schedule, **changes})
+
     def __post_init__(self) -> None:
         if not 0 <= self.seed < MAX_SEED:
             raise ValueError(
@@ -286,6 +301,8 @@ class Trainer:
     def _part(self, span: tuple[float, float]) -> float:
         """Return how much of a span of the run is over, 0 to 1."""
         start, end = span
+        if start == end:
+            return float(self.progress >= end)
         return min(1.0, max(0.0, (self.progress - start) / (end - start)))
 
     def _log(self, rows: list[dict[str, float]]) -> None:

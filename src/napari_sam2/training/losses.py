@@ -11,6 +11,13 @@ from torch import Tensor
 from napari_sam2.model.mask_decoder import Decoded
 
 
+IOU_WEIGHT = 2.0
+"""Weight of the predicted quality: it chooses the candidate, and it lags behind the masks."""
+
+OTHERS_WEIGHT = 0.15
+"""Weight of the mean of all candidates where only the best counts otherwise: bad ones are then seldom very bad."""
+
+
 class Loss(NamedTuple):
     """A loss to minimise, and how good the masks were: `iou` of the chosen and `best` of all candidates, scalars."""
 
@@ -55,9 +62,7 @@ def candidate_iou(logits: Tensor, target: Tensor) -> Tensor:
     return common / (mask | truth).sum((2, 3)).clamp(min=1)
 
 
-def decoder_loss(
-    decoded: Decoded, target: Tensor, present: Tensor, is_ambiguous: bool, iou_weight: float = 1.0
-) -> Loss:
+def decoder_loss(decoded: Decoded, target: Tensor, present: Tensor, is_ambiguous: bool) -> Loss:
     """Judge one decoder step.
 
     Parameters
@@ -70,21 +75,19 @@ def decoder_loss(
         Absent objects only teach the object score.
     is_ambiguous : bool
         One click or none: the best of three counts most; otherwise the single mask.
-    iou_weight : float
-        Weight of the quality head.
     """
     logits = decoded.logits.float()
     counted = present.float()
     number = counted.sum().clamp(min=1)
     pixels = pixel_losses(logits, target)
-    best = pixels[:, 1:].amin(1)
+    best, others = pixels[:, 1:].amin(1), pixels[:, 1:].mean(1)
     share = 0.3 if is_ambiguous else 1.0
-    masks = best * (1.3 - share) + share * pixels[:, 0]
+    masks = best * (1.3 - share) + OTHERS_WEIGHT * others + share * pixels[:, 0]
     actual = candidate_iou(logits, target)
     predicted = decoded.iou.float()
     quality = (predicted - actual).abs().mean(1)
     presence = F.binary_cross_entropy_with_logits(decoded.object_score.float(), counted)
-    total = ((masks + iou_weight * quality) * counted).sum() / number + presence
+    total = ((masks + IOU_WEIGHT * quality) * counted).sum() / number + presence
     chosen = actual.gather(1, choose(decoded, is_ambiguous)[:, None])[:, 0]
     return Loss(
         total=total,

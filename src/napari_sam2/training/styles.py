@@ -17,9 +17,11 @@ class Style:
     `radius`: median radius of the objects, pixels of a 256-pixel frame. `cover`: part of the frame that they fill.
     `fill`: plateau inside. `dome`: extra at the centre. `rim`: line along the outline, of `rim_width` pixels.
     `halo`: glow outside, of `halo_width` pixels. `core`: nucleus. `texture`, `background`: amplitude of the noise
-    textures of objects and background. `spread`: growth that closes the gaps between neighbours.
-    `variety`: how much objects of one clip differ in brightness. `depth`: chance that objects occlude each other
-    instead of pressing against each other. `section`: chance that frames are slices, not times.
+    textures of objects and background. `own_texture`: chance that every object has another texture. `specks`: brightness of dirt. `relief`: 1 shows slopes instead of light
+    (differential interference contrast). `spread`: growth that closes the gaps between neighbours. `extent`: part of
+    the frame over which objects are strewn; 1 and more fills it. `variety`: how much objects of one clip differ in
+    brightness. `depth`: chance that objects occlude each other instead of pressing against each other. `section`:
+    chance that frames are slices, not times.
     """
 
     radius: Range = (7, 45)
@@ -33,7 +35,11 @@ class Style:
     core: Range = (0, 0)
     texture: Range = (0, 0.2)
     background: Range = (0, 0.12)
+    own_texture: Range = (0.25, 0.25)
+    specks: Range = (0, 0)
+    relief: Range = (0, 0)
     spread: Range = (1, 1)
+    extent: Range = (0.35, 1.1)
     variety: Range = (0, 0.4)
     depth: Range = (0.15, 0.15)
     section: Range = (0.25, 0.25)
@@ -52,13 +58,15 @@ STYLES: dict[str, Style] = {
         rim=(0, 0.3),
     ),
     "phase": Style(
-        radius=(7, 40),
-        fill=(-0.5, 0.2),
-        rim=(-0.4, 0.2),
-        halo=(0.3, 1),
+        radius=(6, 34),
+        cover=(0.05, 0.6),
+        fill=(-0.5, 0.25),
+        rim=(-0.9, 0.2),
+        halo=(0.2, 1.2),
         core=(-0.4, 0.2),
-        texture=(0.05, 0.5),
+        texture=(0.05, 0.6),
         background=(0.02, 0.2),
+        specks=(-1, 0.6),
     ),
     "phase ring": Style(
         fill=(-0.15, 0.35), rim=(0.4, 1), rim_width=(1, 4), texture=(0, 0.3), halo=(-0.4, 0.3)
@@ -74,6 +82,38 @@ STYLES: dict[str, Style] = {
         variety=(0, 0.3),
         depth=(0, 0),
         section=(0.5, 0.5),
+    ),
+    "walls": Style(
+        radius=(14, 52),
+        cover=(0.9, 1.5),
+        fill=(0, 0.35),
+        rim=(0.5, 1),
+        rim_width=(2, 9),
+        texture=(0, 0.2),
+        spread=(1.15, 1.6),
+        extent=(0.9, 1.2),
+        variety=(0.1, 1.5),
+        depth=(0, 0),
+        section=(0.8, 0.8),
+    ),
+    "relief": Style(
+        radius=(8, 40),
+        cover=(0.05, 0.7),
+        fill=(0.15, 0.5),
+        dome=(0.3, 1),
+        texture=(0, 0.25),
+        background=(0, 0.08),
+        specks=(0, 0.2),
+        relief=(1, 1),
+    ),
+    "grain": Style(
+        radius=(10, 40),
+        cover=(0.05, 0.6),
+        fill=(-0.1, 0.1),
+        rim=(-0.6, 0.1),
+        texture=(0.25, 0.9),
+        background=(0.1, 0.5),
+        specks=(-0.3, 0.3),
     ),
     "organs": Style(
         radius=(10, 60),
@@ -91,6 +131,7 @@ STYLES: dict[str, Style] = {
         fill=(0.1, 0.6),
         texture=(0.1, 0.7),
         background=(0.1, 0.6),
+        own_texture=(1, 1),
         variety=(0.4, 1.6),
         depth=(0.8, 0.8),
         section=(0.1, 0.1),
@@ -101,10 +142,13 @@ STYLES: dict[str, Style] = {
 WEIGHTS: dict[str, float] = {
     "nuclei": 1.2,
     "cytoplasm": 1.2,
-    "phase": 1.6,
-    "phase ring": 1.2,
+    "phase": 2.2,
+    "phase ring": 1.0,
     "dark": 1.2,
-    "membranes": 1.2,
+    "membranes": 1.0,
+    "walls": 0.9,
+    "relief": 1.2,
+    "grain": 1.0,
     "organs": 0.7,
     "natural": 0.7,
 }
