@@ -89,11 +89,11 @@ class TrainOptions:
         schedule = {
             "clips_from": 0.0,
             "window_until": 0.7,
-            "frames": 6,
+            "frames": 5,
             "long_share": 0.12,
             "large_until": (0.0, 0.0),
             "easy_until": (0.0, 0.0),
-            "lr": 1e-3,
+            "lr": 6e-4,
             "average_decay": 0.995,
         }
         return cls(**{**schedule, **changes})
