@@ -133,3 +133,16 @@ def test_two_processes_train_one_network(toy_options, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert (out / "rank0").read_text() == (out / "rank1").read_text()
     assert len(losses(out)) == 4
+
+
+def test_a_refining_run_shows_enlarged_clips_and_everything_from_the_first_step(tmp_path):
+    options = TrainOptions.refining(steps=4, seed=3)
+    assert options.clips_from == 0
+    trainer = Trainer(tmp_path, replace(options, config="nano", zooms=((4, 1.0),)))
+    assert trainer._smallest() == 0
+    assert trainer._part(options.easy_until) == 1
+    clips = trainer._clips(1, 1, torch.Generator(), 64)
+    assert clips.labels.shape[-1] == 64
+    # Drawn at a quarter of the size: labels come in blocks of 4 by 4 pixels.
+    blocks = clips.labels.unflatten(-1, (16, 4)).unflatten(-3, (16, 4))
+    assert (blocks == blocks[..., :1, :, :1]).all()

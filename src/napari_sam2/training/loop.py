@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from napari_sam2.model.config import preset
 from napari_sam2.model.sam2 import Sam2
+from napari_sam2.training.augment import enlarged, turned
 from napari_sam2.training.export import export_weights, load_weights
 from napari_sam2.training.generator import ClipGenerator, Clips
 from napari_sam2.training.geometry import calibrate_memory, initialise
@@ -48,7 +48,8 @@ class TrainOptions:
     The length is `steps`, or, where that is 0, `minutes` of wall time. Up to `window_until` (a part of the
     run) it trains on windows of frames, then on whole frames. From `clips_from` on, all steps but every
     `image_every`-th take clips of `frames` frames with memory, in the last `long_share` clips of
-    `long_frames`. Amounts are those of one process.
+    `long_frames`. `zooms`: how often clips are drawn that many times smaller and enlarged, as a small object is
+    shown that the model looks at through a window of the frame. Amounts are those of one process.
     """
 
     config: str = "nano"
@@ -69,6 +70,7 @@ class TrainOptions:
     frames: int = 4
     long_share: float = 0.15
     long_frames: int = 8
+    zooms: tuple[tuple[int, float], ...] = ((1, 1.0),)
     large_radius: float = 14.0
     large_until: tuple[float, float] = (0.1, 0.5)
     easy_until: tuple[float, float] = (0.04, 0.14)
@@ -91,6 +93,7 @@ class TrainOptions:
             "window_until": 0.7,
             "frames": 5,
             "long_share": 0.12,
+            "zooms": ((1, 0.6), (2, 0.27), (4, 0.13)),
             "large_until": (0.0, 0.0),
             "easy_until": (0.0, 0.0),
             "lr": 6e-4,
@@ -284,15 +287,23 @@ class Trainer:
         """Draw clips, or turn those of the step before: drawing costs as much as a third of a step."""
         options = self.options
         turn = self.step % options.reuse
-        seed = self._seed(self.step - turn)
+        seed, zoom = self._seed(self.step - turn), self._zoom(self.step - turn)
         key = (seed, number, frames, window)
         if self._batch is None or self._batch[0] != key:
             source = torch.Generator().manual_seed(seed)
             smallest = self._smallest()
             easy = 1 - self._part(options.easy_until)
-            self._batch = key, self.clip_source.draw(number, frames, source, smallest, window, easy)
+            side = window or self.net.config.image_size
+            drawn = self.clip_source.draw(number, frames, source, smallest, side // zoom, easy)
+            self._batch = key, enlarged(drawn, side)
         clips = self._batch[1]
         return turned(clips, generator) if turn else clips
+
+    def _zoom(self, step: int) -> int:
+        """Return how much the clips of a step are enlarged; the same on all processes."""
+        source = torch.Generator().manual_seed(self.options.seed + MAX_SEED * (step + 1) + 1)
+        zooms, shares = zip(*self.options.zooms, strict=True)
+        return int(zooms[torch.multinomial(torch.tensor(shares), 1, generator=source)])
 
     def _smallest(self) -> float:
         """Smallest median radius, pixels: large objects first, then all sizes."""
@@ -368,20 +379,3 @@ class Trainer:
             "steps": str(self.step),
         }
         export_weights(self.average.state, self.out / "weights.safetensors", metadata)
-
-
-def turned(clips: Clips, generator: torch.Generator) -> Clips:
-    """Mirror or transpose clips, and sometimes reverse their time: never back to what they were."""
-    choice = int(torch.randint(1, 8, (1,), generator=generator))
-
-    def turn(values: Tensor) -> Tensor:
-        if choice & 1:
-            values = values.flip(-1)
-        if choice & 2:
-            values = values.flip(-2)
-        return values.transpose(-1, -2) if choice & 4 else values
-
-    images, labels = turn(clips.images), turn(clips.labels)
-    if torch.rand(1, generator=generator) < 0.5:
-        images, labels = images.flip(1), labels.flip(1)
-    return Clips(images.contiguous(), labels.contiguous())

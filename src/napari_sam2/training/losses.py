@@ -10,7 +10,6 @@ from torch import Tensor
 
 from napari_sam2.model.mask_decoder import Decoded
 
-
 IOU_WEIGHT = 2.0
 """Weight of the predicted quality: it chooses the candidate, and it lags behind the masks."""
 

@@ -17,11 +17,11 @@ class Style:
     `radius`: median radius of the objects, pixels of a 256-pixel frame. `cover`: part of the frame that they fill.
     `fill`: plateau inside. `dome`: extra at the centre. `rim`: line along the outline, of `rim_width` pixels.
     `halo`: glow outside, of `halo_width` pixels. `core`: nucleus. `texture`, `background`: amplitude of the noise
-    textures of objects and background. `own_texture`: chance that every object has another texture. `specks`: brightness of dirt. `relief`: 1 shows slopes instead of light
-    (differential interference contrast). `spread`: growth that closes the gaps between neighbours. `extent`: part of
-    the frame over which objects are strewn; 1 and more fills it. `variety`: how much objects of one clip differ in
-    brightness. `depth`: chance that objects occlude each other instead of pressing against each other. `section`:
-    chance that frames are slices, not times.
+    textures of objects and background. `own_texture`: chance that every object has another texture. `specks`:
+    brightness of dirt. `relief`: 1 shows slopes instead of light (differential interference contrast). `spread`:
+    growth that closes the gaps between neighbours. `extent`: part of the frame over which objects are strewn; 1 and
+    more fills it. `variety`: how much objects of one clip differ in brightness. `depth`: chance that objects occlude
+    each other instead of pressing against each other. `section`: chance that frames are slices, not times.
     """
 
     radius: Range = (7, 45)
