@@ -229,3 +229,23 @@ def test_ctrl_c_ends_with_130_and_leaves_no_labels(files, tmp_path, random_nano)
     assert terminal.read(100_000).endswith(b"napari-sam2: interrupted\r\n")
     terminal.close()
     assert not (tmp_path / "labels.tif").exists()
+
+
+def test_focus_can_be_switched_off(files, tmp_path, call):
+    """With nano, a disc of ten pixels in a frame of 400 is only found in a window."""
+    rows, columns = np.mgrid[:400, :400]
+    disc = (rows - 200) ** 2 + (columns - 130) ** 2 <= 25
+    stack = np.random.default_rng(0).normal(1000, 40, (2, 400, 400)) + 600 * disc
+    image, out = tmp_path / "small.npy", tmp_path / "small.tif"
+    np.save(image, stack.astype(np.uint16))
+    files[2]({"object": 1, "frame": 0, "box": [194, 124, 206, 136]})
+    found = {}
+    for switch in ("--focus", "--no-focus"):
+        code, text, err = call(
+            "run", image, "-p", files[1], "-o", out, "--overwrite", "--json", switch
+        )
+        assert code == 0, err
+        assert json.loads(text)["focus"] == (switch == "--focus")
+        mask = read_labels(out)[1] == 1
+        found[switch] = (mask & disc).sum() / (mask | disc).sum()
+    assert found["--focus"] > max(0.5, found["--no-focus"])

@@ -12,9 +12,9 @@ from napari_sam2.inference.transforms import (
     MEAN,
     STD,
     normalise,
-    to_frame_logits,
     to_model_input,
     to_model_mask,
+    to_view_logits,
 )
 
 CPU = torch.device("cpu")
@@ -85,7 +85,7 @@ def test_a_spot_lies_where_geometry_says(y, x) -> None:
 def test_logits_are_stretched_to_the_frame_and_back_onto_their_place() -> None:
     logits = torch.full((2, 3, 16, 16), -5.0)
     logits[1, 2, 4:8, 10:12] = 5.0
-    frame = to_frame_logits(logits, (32, 64))
+    frame = to_view_logits(logits, View.whole((32, 64)))
     assert frame.shape == (2, 3, 32, 64)
     ys, xs = torch.nonzero(frame[1, 2] > 0, as_tuple=True)
     assert (ys.min(), ys.max(), xs.min(), xs.max()) == (8, 15, 40, 47)
@@ -94,11 +94,14 @@ def test_logits_are_stretched_to_the_frame_and_back_onto_their_place() -> None:
 
 def test_logits_of_the_frames_size_come_back_themselves() -> None:
     logits = torch.zeros(1, 1, 16, 16)
-    assert to_frame_logits(logits, (16, 16)) is logits
+    assert to_view_logits(logits, View.whole((16, 16))) is logits
 
 
 def test_half_precision_logits_are_stretched_in_float32() -> None:
-    assert to_frame_logits(torch.zeros(1, 1, 16, 16).bfloat16(), (20, 20)).dtype == torch.float32
+    assert (
+        to_view_logits(torch.zeros(1, 1, 16, 16).bfloat16(), View.whole((20, 20))).dtype
+        == torch.float32
+    )
 
 
 def test_a_mask_of_the_models_size_is_taken_as_it_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ import typer
 
 from napari_sam2.cli.console import new_app, progress_bar
 from napari_sam2.core.errors import FileFormatError, LabelsError, OptionError, PromptError
+from napari_sam2.core.options import NATIVE
 
 if TYPE_CHECKING:
     from napari_sam2.api import Session
@@ -43,6 +45,9 @@ def run(
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the network runs.")
     ] = "auto",
+    focus: Annotated[
+        bool, typer.Option(help="Look at small objects in a window that follows them.")
+    ] = True,
     overlay: Annotated[
         Path | None, typer.Option(help="Picture of the labels over some frames to write (.png).")
     ] = None,
@@ -61,7 +66,14 @@ def run(
     chosen_axis = _frame_axis(file, axis)
     from napari_sam2.api import Session
 
-    session = Session(image, axis=chosen_axis, model=model, limits=limits, device=device)
+    session = Session(
+        image,
+        axis=chosen_axis,
+        model=model,
+        limits=limits,
+        device=device,
+        options=replace(NATIVE, focus=focus),
+    )
     start = time.perf_counter()
     num_results = _segment(session, file.prompts, direction)
     seconds = time.perf_counter() - start
@@ -75,6 +87,7 @@ def run(
             "version": _version(),
             "axis": chosen_axis,
             "direction": direction,
+            "focus": focus,
             "limits": [session.mapping.low, session.mapping.high],
             "objects": [int(object_id) for object_id in session.objects],
             "frames": len(session.frames),

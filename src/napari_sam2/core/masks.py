@@ -34,6 +34,11 @@ def union_box(first: Box, second: Box) -> Box:
     )
 
 
+def moved_box(box: Box, by: tuple[int, int]) -> Box:
+    """Return `box` moved by (y, x) pixels."""
+    return box[0] + by[0], box[1] + by[1], box[2] + by[0], box[3] + by[1]
+
+
 @dataclass(frozen=True, slots=True)
 class PackedMask:
     """One mask of a whole frame as a value: hashable, comparable, 1 bit a pixel of its box.
@@ -97,14 +102,20 @@ class ObjectMask:
 
     @classmethod
     def from_logits(
-        cls, object_id: ObjectId, logits: np.ndarray, object_score: float, iou: float
+        cls,
+        object_id: ObjectId,
+        logits: np.ndarray,
+        object_score: float,
+        iou: float,
+        origin: tuple[int, int] = (0, 0),
     ) -> ObjectMask:
-        """Cut the box of what is above 0 out of frame-sized `logits` (Y, X), float32."""
+        """Cut the box of what is above 0 out of `logits` (h, w), float32, whose first pixel lies at `origin` (y, x)."""
         mask = logits > 0
         box = bounding_box(mask)
         crop = mask[_slices(box)]
         strength = quantise_logits(logits[_slices(box)])
-        return cls(object_id, box, crop.copy(), float(object_score), float(iou), strength)
+        placed = box if box == EMPTY_BOX else moved_box(box, origin)
+        return cls(object_id, placed, crop.copy(), float(object_score), float(iou), strength)
 
     def to_array(self, shape: tuple[int, int]) -> np.ndarray:
         """Return the frame-sized mask (Y, X), bool."""

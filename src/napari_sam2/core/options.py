@@ -40,6 +40,8 @@ class InferenceOptions:
         Returned logits give each pixel to one object (reference tracker only; elsewhere the overlap policy decides).
     min_pointer_span : int
         The time code of object pointers treats the stack as at least this many frames long.
+    focus : bool
+        Small objects are looked at in a window that follows them, instead of in the whole frame.
     slots_per_step : int
         How many objects go through the network at once. 1 makes an object's result independent, bit for bit, of the
         other objects in the run.
@@ -62,6 +64,7 @@ class InferenceOptions:
     memory_stride: int = 1
     non_overlapping: bool = False
     min_pointer_span: int = 16
+    focus: bool = True
     slots_per_step: int = 1
 
     def __post_init__(self) -> None:
@@ -94,5 +97,6 @@ REFERENCE = InferenceOptions(
     fill_holes=0,
     max_conditioning_frames=None,
     min_pointer_span=0,
+    focus=False,
 )
 """The official release on a CPU, bit for bit as far as float32 allows (there, holes stay unfilled)."""

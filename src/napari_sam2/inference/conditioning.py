@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam2.core.geometry import box_to_model, frame_to_model
-from napari_sam2.core.masks import PackedMask
+from napari_sam2.core.geometry import PromptBox, box_to_model, frame_to_model
+from napari_sam2.core.masks import EMPTY_BOX, Box, PackedMask, bounding_box, moved_box
 from napari_sam2.core.options import InferenceOptions
-from napari_sam2.core.prompts import FramePrompts, PromptStep
+from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
 from napari_sam2.core.views import View
 from napari_sam2.inference.embeddings import BoundedCache
+from napari_sam2.inference.encoder import FrameEncoder
+from napari_sam2.inference.focus import Focus, Side, box_of, centre_of, widened
 from napari_sam2.inference.memory import MemoryEntry
 from napari_sam2.inference.postprocess import fill_holes
 from napari_sam2.inference.step import ModelPoints, StepOutput, adopt_mask, decode, remember
-from napari_sam2.inference.transforms import to_model_mask
+from napari_sam2.inference.transforms import to_model_mask, to_view_logits
 from napari_sam2.model.prompt_encoder import BOTTOM_RIGHT, TOP_LEFT
-from napari_sam2.model.sam2 import ImageFeatures, Sam2
+from napari_sam2.model.sam2 import Sam2
 
 NUM_ANSWERS = 256
 """Answers kept, so that a further click costs one decoder call and a further run none."""
@@ -28,10 +29,21 @@ NUM_ANSWERS = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """The network's answer to all steps so far; `mask`: a person's own mask, where the last step gave one."""
+    """The network's answer to all steps so far.
+
+    `view`: what it looked at; `box`: what the object fills, frame pixels; `mask`: a person's own mask, where the last
+    step gave one.
+    """
 
     output: StepOutput
+    view: View
+    box: Box
     mask: PackedMask | None = None
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether anything belongs to the object."""
+        return self.box != EMPTY_BOX
 
 
 class Conditioner:
@@ -41,10 +53,10 @@ class Conditioner:
     ----------
     network : Sam2
         In evaluation mode.
-    embed : callable
-        Frame index -> ImageFeatures, batch 1.
-    view : View
-        The window of the frame that the model sees.
+    encoder : FrameEncoder
+        Makes embeddings of views.
+    focus : Focus
+        Chooses the views.
     options : InferenceOptions
         Switches.
     device : torch.device
@@ -54,18 +66,18 @@ class Conditioner:
     def __init__(
         self,
         network: Sam2,
-        embed: Callable[[int], ImageFeatures],
-        view: View,
+        encoder: FrameEncoder,
+        focus: Focus,
         options: InferenceOptions,
         device: torch.device,
     ) -> None:
-        self._network, self._embed, self._view = network, embed, view
+        self._network, self._encoder, self._focus = network, encoder, focus
         self._options, self._device = options, device
         self._answers: BoundedCache[Answer] = BoundedCache(NUM_ANSWERS)
         self._memories: BoundedCache[MemoryEntry] = BoundedCache(NUM_ANSWERS)
 
     def answer(self, prompts: FramePrompts) -> Answer:
-        """Decode the steps in order, from the longest part that was answered before."""
+        """Answer the steps in order, from the longest part that was answered before."""
         count, answer = self._longest_known(prompts)
         for number in range(count, len(prompts.steps)):
             part = _first_steps(prompts, number + 1)
@@ -73,9 +85,19 @@ class Conditioner:
         assert answer is not None  # prompts have at least one step
         return answer
 
-    def memory(self, prompts: FramePrompts) -> MemoryEntry:
-        """Return the memory that the conditioning frame gives to other frames."""
-        return self._memories.get_or_make(prompts, lambda: self._remember(prompts))
+    def side(self, prompts: ObjectPrompts) -> Side:
+        """Return the side of the window in which a run follows the object: that of its largest answer."""
+        sides = [
+            self._focus.side_for(answer.box)
+            for answer in map(self.answer, prompts.frames)
+            if answer.is_visible
+        ]
+        known = [side for side in sides if side is not None]
+        return max(known) if known and len(known) == len(sides) else None
+
+    def memory(self, prompts: FramePrompts, side: Side) -> MemoryEntry:
+        """Return the memory that the conditioning frame gives to frames seen in windows of `side`."""
+        return self._memories.get_or_make((prompts, side), lambda: self._remember(prompts, side))
 
     def _longest_known(self, prompts: FramePrompts) -> tuple[int, Answer | None]:
         for count in range(len(prompts.steps), 0, -1):
@@ -86,59 +108,129 @@ class Conditioner:
 
     def _extend(self, prompts: FramePrompts, earlier: Answer | None) -> Answer:
         """Answer the last step of `prompts`, refining the answer to those before it."""
-        features = self._embed(prompts.frame)
         last = prompts.steps[-1]
         if last.mask is not None:
-            mask = to_model_mask(
-                self._cut(last.mask), self._network.config.image_size, self._device
-            )
-            return Answer(adopt_mask(self._network, features, mask), last.mask)
-        previous = self._refined(prompts) if earlier is None else earlier.output.logits
+            return self._adopt(prompts.frame, last.mask, self._focus.window_for(last.mask.box))
+        if earlier is not None:
+            return self._refine(prompts, earlier)
+        said = _said(prompts.steps)
+        if prompts.refines is not None and prompts.refines.area:
+            view = self._focus.window_for(widened(prompts.refines.box, said.places))
+            shown = self._adopt(prompts.frame, prompts.refines, view)
+            return self._look(prompts, view, shown.output.logits)
+        if said.box is not None:
+            outline = said.box
+            box = box_of([*said.places, (outline[0], outline[1]), (outline[2], outline[3])])
+            return self._look(prompts, self._focus.window_for(box))
+        return self._find(prompts, said)
+
+    def _refine(self, prompts: FramePrompts, earlier: Answer) -> Answer:
+        """Answer with what was seen before; a step outside of the window then is looked at in a larger one."""
+        said = _said(prompts.steps)
+        if all(earlier.view.contains(y, x) for y, x in said.places):
+            return self._look(prompts, earlier.view, earlier.output.logits)
+        wide = self._focus.window_for(widened(earlier.box, said.places))
+        if not earlier.is_visible:
+            return self._look(prompts, wide)
+        mask = earlier.mask or PackedMask.from_array(self._frame_mask(earlier))
+        return self._look(prompts, wide, self._adopt(prompts.frame, mask, wide).output.logits)
+
+    def _find(self, prompts: FramePrompts, said: _Said) -> Answer:
+        """Answer first clicks, which say nothing about the object's size: look, then look closer at what was found."""
+        point = said.places[0]
+        answer = self._look(prompts, self._focus.first_look(point))
+        for closer in self._focus.closer_looks(point):
+            if answer.is_visible:
+                break
+            if all(closer.contains(y, x) for y, x in said.places):
+                answer = self._look(prompts, closer)
+        if not answer.is_visible:
+            return answer
+        closer = self._focus.window_for(widened(answer.box, said.places))
+        return answer if closer == answer.view else self._look(prompts, closer)
+
+    def _look(self, prompts: FramePrompts, view: View, previous: Tensor | None = None) -> Answer:
+        """Ask the network about the points and the box in `view`."""
+        features = self._encoder.embed(prompts.frame, view)
         output = decode(
             self._network,
             features,
             self._network.without_memory(features.stride16),
             self._options,
-            self._points(prompts.steps),
+            self._points(prompts.steps, view),
             previous,
         )
-        return Answer(_filled(output, self._options.fill_holes))
+        output = _filled(output, self._options.fill_holes)
+        return Answer(output, view, visible_box(output.logits, view))
 
-    def _refined(self, prompts: FramePrompts) -> Tensor | None:
-        """Return the mask that was shown at the first click as logits, if there was one."""
-        if prompts.refines is None or not prompts.refines.area:
-            return None
-        mask = to_model_mask(
-            self._cut(prompts.refines), self._network.config.image_size, self._device
-        )
-        return adopt_mask(self._network, self._embed(prompts.frame), mask).logits
+    def _adopt(self, frame: int, mask: PackedMask, view: View) -> Answer:
+        side = self._network.config.image_size
+        features = self._encoder.embed(frame, view)
+        shown = to_model_mask(mask.to_array()[view.slices], side, self._device)
+        return Answer(adopt_mask(self._network, features, shown), view, mask.box, mask)
 
-    def _cut(self, mask: PackedMask) -> np.ndarray:
-        return mask.to_array()[self._view.slices]
+    def _frame_mask(self, answer: Answer) -> np.ndarray:
+        frame = np.zeros(self._focus.shape, bool)
+        frame[answer.view.slices] = (to_view_logits(answer.output.logits, answer.view) > 0)[
+            0, 0
+        ].cpu()
+        return frame
 
-    def _points(self, steps: tuple[PromptStep, ...]) -> ModelPoints:
-        """Gather the points since the last mask, the last box in front of them."""
-        last_mask = max((i for i, step in enumerate(steps) if step.mask is not None), default=-1)
-        said = steps[last_mask + 1 :]
+    def _points(self, steps: tuple[PromptStep, ...], view: View) -> ModelPoints:
+        """Bring what was said to model pixels, the box in front of the points."""
+        said = _said(steps)
         side = self._network.config.image_size
         xy: list[tuple[float, float]] = []
         labels: list[int] = []
-        box = next((step.box for step in reversed(said) if step.box is not None), None)
-        if box is not None:
-            x0, y0, x1, y1 = box_to_model(box, self._view, side)
+        if said.box is not None:
+            x0, y0, x1, y1 = box_to_model(said.box, view, side)
             xy += [(x0, y0), (x1, y1)]
             labels += [TOP_LEFT, BOTTOM_RIGHT]
-        clicked = [point for step in said for point in step.points]
-        xy += [(x, y) for x, y in frame_to_model(clicked, self._view, side).tolist()]
-        labels += [int(positive) for step in said for positive in step.positives]
+        xy += [(x, y) for x, y in frame_to_model(said.places, view, side).tolist()]
+        labels += [int(positive) for positive in said.positives]
         points = torch.tensor([xy], dtype=torch.float32, device=self._device)
         return ModelPoints(points, torch.tensor([labels], device=self._device))
 
-    def _remember(self, prompts: FramePrompts) -> MemoryEntry:
-        output = self.answer(prompts).output
-        features = self._embed(prompts.frame)
+    def _remember(self, prompts: FramePrompts, side: Side) -> MemoryEntry:
+        answer = self.answer(prompts)
+        view = self._focus.whole
+        if side is not None and answer.is_visible:
+            view = self._focus.window(centre_of(answer.box), side)
+        output = answer.output
+        if view != answer.view:
+            mask = answer.mask or PackedMask.from_array(self._frame_mask(answer))
+            shown = self._adopt(prompts.frame, mask, view).output
+            output = replace(answer.output, logits=shown.logits)
+        features = self._encoder.embed(prompts.frame, view)
         spatial = remember(self._network, features, output, self._options, is_prompted=True)
         return MemoryEntry(spatial, output.pointer)
+
+
+def visible_box(logits: Tensor, view: View) -> Box:
+    """Return the box, frame pixels, of what is above 0 in logits (1, 1, 4h, 4w) that show `view`."""
+    mask = (to_view_logits(logits, view)[0, 0] > 0).cpu().numpy()
+    box = bounding_box(mask)
+    return box if box == EMPTY_BOX else moved_box(box, (view.y0, view.x0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Points and box since the last mask. `places`: (y, x), frame pixels; `positives`: one bool a place."""
+
+    places: list[tuple[float, float]]
+    positives: list[bool]
+    box: PromptBox | None
+
+
+def _said(steps: tuple[PromptStep, ...]) -> _Said:
+    last_mask = max((i for i, step in enumerate(steps) if step.mask is not None), default=-1)
+    since = steps[last_mask + 1 :]
+    box = next((step.box for step in reversed(since) if step.box is not None), None)
+    return _Said(
+        [point for step in since for point in step.points],
+        [positive for step in since for positive in step.positives],
+        box,
+    )
 
 
 def _first_steps(prompts: FramePrompts, count: int) -> FramePrompts:
@@ -146,11 +238,4 @@ def _first_steps(prompts: FramePrompts, count: int) -> FramePrompts:
 
 
 def _filled(output: StepOutput, max_area: int) -> StepOutput:
-    return StepOutput(
-        fill_holes(output.logits, max_area),
-        output.iou,
-        output.object_score,
-        output.pointer,
-        output.candidates,
-        output.candidate_iou,
-    )
+    return replace(output, logits=fill_holes(output.logits, max_area))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_sam2.core.errors import PromptError, PropagationError
 from napari_sam2.core.options import REFERENCE, InferenceOptions
+from napari_sam2.core.views import View
 from napari_sam2.inference.memory import MemoryEntry, select
 from napari_sam2.inference.postprocess import fill_holes
 from napari_sam2.inference.step import (
@@ -25,7 +26,7 @@ from napari_sam2.inference.step import (
     decode,
     remember,
 )
-from napari_sam2.inference.transforms import to_frame_logits
+from napari_sam2.inference.transforms import to_view_logits
 from napari_sam2.model.prompt_encoder import BOTTOM_RIGHT, NOT_A_POINT, TOP_LEFT
 from napari_sam2.model.sam2 import ImageFeatures, Sam2
 
@@ -295,7 +296,7 @@ class ReferenceTracker:
         return replace(step, logits=fill_holes(step.logits, self._options.fill_holes))
 
     def _to_frame(self, logits: Tensor) -> Tensor:
-        logits = to_frame_logits(logits, self._frame_shape)
+        logits = to_view_logits(logits, View.whole(self._frame_shape))
         return separate(logits) if self._options.non_overlapping else logits
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from napari_sam2.core.errors import OptionError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.intensity import IntensityMapping
-from napari_sam2.core.masks import ObjectMask, PackedMask
+from napari_sam2.core.masks import EMPTY_BOX, Box, ObjectMask, PackedMask
 from napari_sam2.core.messages import (
     FrameResult,
     PromptRequest,
@@ -23,37 +24,77 @@ from napari_sam2.core.messages import (
 )
 from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.plan import PlannedFrame, Track, plan_of
+from napari_sam2.core.prompts import ObjectPrompts
 from napari_sam2.core.views import View
 from napari_sam2.inference.conditioning import Answer, Conditioner
 from napari_sam2.inference.device import DevicePolicy
-from napari_sam2.inference.embeddings import DEFAULT_BUDGET, BoundedCache, embedding_size
+from napari_sam2.inference.embeddings import DEFAULT_BUDGET
+from napari_sam2.inference.encoder import FrameEncoder
+from napari_sam2.inference.focus import SEARCHED, Focus, Side, Trail, centre_of
 from napari_sam2.inference.memory import MemoryEntry, Selection, select, window_of
 from napari_sam2.inference.postprocess import fill_holes
 from napari_sam2.inference.step import StepOutput, condition, decode, remember
-from napari_sam2.inference.transforms import to_frame_logits, to_model_input
-from napari_sam2.model.sam2 import ImageFeatures, Sam2
+from napari_sam2.inference.transforms import to_view_logits
+from napari_sam2.model.sam2 import Sam2
 
 PERSON_STRENGTH = 255
 """A person's mask wins every pixel it claims."""
 
 
 class Pass:
-    """Recent memories of one object on its way from one conditioning frame.
+    """Recent memories of one object on its way from one conditioning frame, and the trail it left.
 
     Immutable: `after` gives the next one, so a resume point is a reference.
     """
 
-    __slots__ = ("anchor", "is_reverse", "recent")
+    __slots__ = ("anchor", "is_reverse", "recent", "trail")
 
     def __init__(
-        self, anchor: int, is_reverse: bool, recent: dict[int, MemoryEntry] | None = None
+        self,
+        anchor: int,
+        is_reverse: bool,
+        trail: Trail,
+        recent: dict[int, MemoryEntry] | None = None,
     ) -> None:
-        self.anchor, self.is_reverse, self.recent = anchor, is_reverse, recent or {}
+        self.anchor, self.is_reverse = anchor, is_reverse
+        self.trail, self.recent = trail, recent or {}
 
-    def after(self, frame: int, entry: MemoryEntry, stride: int = 1) -> Pass:
+    def is_of(self, track: Track, is_reverse: bool) -> bool:
+        """Say whether `track` goes on with this pass."""
+        return self.anchor == track.anchor and self.is_reverse == is_reverse
+
+    def after(self, frame: int, entry: MemoryEntry, box: Box, stride: int = 1) -> Pass:
         """Return the pass with one more frame remembered and the unreachable ones forgotten."""
         window = window_of({**self.recent, frame: entry}, frame, stride)
-        return Pass(self.anchor, self.is_reverse, window)
+        trail = self.trail.missed() if box == EMPTY_BOX else self.trail.seen(box)
+        return Pass(self.anchor, self.is_reverse, trail, window)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slot:
+    """One object on the frame that is tracked now.
+
+    `side`: of its window; `view`: where it is looked for; `selection`: what it attends to.
+    """
+
+    object_id: ObjectId
+    side: Side
+    view: View
+    selection: Selection
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What a slot's view showed. `output`: as it is remembered; `mask`: as it is shown, holes filled."""
+
+    slot: Slot
+    output: StepOutput
+    mask: ObjectMask
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether the object is there."""
+        return self.mask.box != EMPTY_BOX
 
 
 class Sam2Segmenter:
@@ -92,12 +133,12 @@ class Sam2Segmenter:
         _check_options(options)
         self._policy = policy or DevicePolicy.choose()
         self._network = network.to(self._policy.compute).eval()
-        self._frames, self._mapping, self._options = frames, mapping, options
-        self._view = View.whole(frames.shape)
-        self._embeddings: BoundedCache[ImageFeatures] = BoundedCache(cache_bytes, embedding_size)
-        self._conditioner = Conditioner(
-            self._network, self._embed, self._view, options, self._policy.compute
-        )
+        self._frames, self._options = frames, options
+        config = self._network.config
+        self._focus = Focus(frames.shape, config.image_size, config.stride, options.focus)
+        device = self._policy.compute
+        self._encoder = FrameEncoder(self._network, frames, mapping, device, cache_bytes)
+        self._conditioner = Conditioner(self._network, self._encoder, self._focus, options, device)
 
     def prompt(self, request: PromptRequest) -> PromptResult:
         """Return the mask of one object on its prompted frame, and the candidates not chosen."""
@@ -118,95 +159,153 @@ class Sam2Segmenter:
         for number, planned in enumerate(plan[done:], start=done + 1):
             # The context is left at every yield: the caller's own torch code runs in between.
             with torch.inference_mode(), self._policy.autocast():
-                prompts = {
-                    track.object_id: conditioning[track.object_id] for track in planned.tracks
-                }
-                memories = {
-                    object_id: {p.frame: self._conditioner.memory(p) for p in item.frames}
-                    for object_id, item in prompts.items()
-                }
-                masks = self._step(planned, memories, passes)
+                masks = self._step(planned, conditioning, passes)
             state = ResumePoint(number, dict(passes))
             yield FrameResult(planned.frame, masks, len(plan), state)
 
-    def _embed(self, t: int) -> ImageFeatures:
-        return self._embeddings.get_or_make((t, self._view), lambda: self._encode(t))
-
-    def _encode(self, t: int) -> ImageFeatures:
-        frame = self._mapping.apply(self._frames.read(t))[self._view.slices]
-        side = self._network.config.image_size
-        return self._network.encode_image(to_model_input(frame, side, self._policy.compute))
-
     def _answered(self, object_id: ObjectId, answer: Answer) -> ObjectMask:
-        if answer.mask is None:
-            return self._to_mask(object_id, answer.output)
-        return person_mask(object_id, answer.mask)
+        if answer.mask is not None:
+            return person_mask(object_id, answer.mask)
+        output = answer.output
+        return to_object_mask(
+            object_id, output.logits, answer.view, output.object_score, output.iou
+        )
 
     def _candidates(self, object_id: ObjectId, answer: Answer) -> tuple[ObjectMask, ...]:
         output = answer.output
         if answer.mask is not None or output.candidates is None or output.candidate_iou is None:
             return ()
         order = output.candidate_iou[0].argsort(descending=True, stable=True)[1:].tolist()
-        logits = to_frame_logits(output.candidates, self._frames.shape)[0].cpu().numpy()
-        score = float(output.object_score)
         return tuple(
-            ObjectMask.from_logits(object_id, logits[k], score, float(output.candidate_iou[0, k]))
+            to_object_mask(
+                object_id,
+                output.candidates[:, k : k + 1],
+                answer.view,
+                output.object_score,
+                output.candidate_iou[0, k],
+            )
             for k in order
         )
 
     def _step(
         self,
         planned: PlannedFrame,
-        memories: dict[ObjectId, dict[FrameIndex, MemoryEntry]],
+        conditioning: Mapping[ObjectId, ObjectPrompts],
         passes: dict[ObjectId, Pass],
     ) -> tuple[ObjectMask, ...]:
         """Track all objects of one planned frame; `passes` is brought up to date."""
-        features = self._embed(planned.frame)
-        selections = {}
+        slots = []
         for track in planned.tracks:
-            current = _current_pass(passes.get(track.object_id), track, planned.is_reverse)
+            prompts = conditioning[track.object_id]
+            current = passes.get(track.object_id)
+            if current is None or not current.is_of(track, planned.is_reverse):
+                current = self._new_pass(track, planned.is_reverse, prompts)
             passes[track.object_id] = current
-            selections[track.object_id] = self._select(planned, memories[track.object_id], current)
+            slots.append(self._slot(planned, prompts, current))
         masks = {}
-        for batch in _batches(selections, self._options.slots_per_step):
-            output = self._track(features, [selections[object_id] for object_id in batch])
-            spatial = remember(self._network, features, output, self._options, is_prompted=False)
-            for slot, object_id in enumerate(batch):
-                row = output.row(slot)
-                entry = MemoryEntry(spatial[slot : slot + 1].clone(), row.pointer.clone())
-                passes[object_id] = passes[object_id].after(
-                    planned.frame, entry, self._options.memory_stride
-                )
-                masks[object_id] = self._to_mask(object_id, row)
+        for found in self._look(planned.frame, slots, passes):
+            object_id = found.slot.object_id
+            passes[object_id] = self._remembered(planned.frame, found, passes[object_id])
+            masks[object_id] = found.mask
         return tuple(masks[track.object_id] for track in planned.tracks)
 
-    def _select(
-        self, planned: PlannedFrame, memories: dict[FrameIndex, MemoryEntry], current: Pass
-    ) -> Selection:
-        return select(
+    def _remembered(self, frame: FrameIndex, found: Found, current: Pass) -> Pass:
+        features = self._encoder.embed(frame, found.slot.view)
+        spatial = remember(self._network, features, found.output, self._options, is_prompted=False)
+        entry = MemoryEntry(spatial.clone(), found.output.pointer.clone())
+        return current.after(frame, entry, found.mask.box, self._options.memory_stride)
+
+    def _new_pass(self, track: Track, is_reverse: bool, prompts: ObjectPrompts) -> Pass:
+        """Begin a pass where the object is on its conditioning frame."""
+        start = next(item for item in prompts.frames if item.frame == track.anchor)
+        box = self._conditioner.answer(start).box
+        trail = Trail((centre_of(self._focus.whole.box),), lost=1)
+        return Pass(track.anchor, is_reverse, trail if box == EMPTY_BOX else Trail().seen(box))
+
+    def _slot(self, planned: PlannedFrame, prompts: ObjectPrompts, current: Pass) -> Slot:
+        side = self._conditioner.side(prompts)
+        selection = select(
             planned.frame,
-            {int(t): entry for t, entry in memories.items()},
+            {int(item.frame): self._conditioner.memory(item, side) for item in prompts.frames},
             current.recent,
             num_frames=self._pointer_span,
             is_reverse=planned.is_reverse,
             max_conditioning=self._options.max_conditioning_frames,
             stride=self._options.memory_stride,
         )
+        limit = 0.0 if side is None else side / 4
+        view = self._focus.window(current.trail.expected(limit), side)
+        return Slot(prompts.object_id, side, view, selection)
 
     @property
     def _pointer_span(self) -> int:
         return max(len(self._frames), self._options.min_pointer_span)
 
-    def _track(self, features: ImageFeatures, selections: list[Selection]) -> StepOutput:
-        conditioned = condition(self._network, features, selections, self._pointer_span)
-        return decode(self._network, features, conditioned, self._options)
+    def _look(
+        self, frame: FrameIndex, slots: Sequence[Slot], passes: Mapping[ObjectId, Pass]
+    ) -> list[Found]:
+        """Track every object; move the window of one that it cuts, and search around for one that is lost."""
+        return [
+            self._recentred(frame, found)
+            if found.is_visible
+            else self._searched(frame, found, passes[found.slot.object_id].trail.lost + 1)
+            for found in self._track(frame, slots)
+        ]
 
-    def _to_mask(self, object_id: ObjectId, output: StepOutput) -> ObjectMask:
-        logits: Tensor = fill_holes(output.logits, self._options.fill_holes)
-        frame_logits = to_frame_logits(logits, self._frames.shape)[0, 0].cpu().numpy()
-        return ObjectMask.from_logits(
-            object_id, frame_logits, float(output.object_score), float(output.iou)
-        )
+    def _recentred(self, frame: FrameIndex, found: Found) -> Found:
+        slot, box = found.slot, found.mask.box
+        if slot.side is None or not self._focus.is_cut(box, slot.view):
+            return found
+        view = self._focus.window(centre_of(box), slot.side)
+        if view == slot.view:
+            return found
+        (again,) = self._track(frame, [replace(slot, view=view)])
+        return again if again.is_visible else found
+
+    def _searched(self, frame: FrameIndex, missed: Found, lost: int) -> Found:
+        if lost not in SEARCHED:
+            return missed
+        views = self._focus.around(missed.slot.view, missed.slot.side)
+        others = self._track(frame, [replace(missed.slot, view=view) for view in views])
+        visible = [found for found in others if found.is_visible]
+        if not visible:
+            return missed
+        return self._recentred(frame, max(visible, key=lambda found: found.mask.object_score))
+
+    def _track(self, frame: FrameIndex, slots: Sequence[Slot]) -> list[Found]:
+        """Look for every object in its view of the frame; slots of one view and one layout go together."""
+        groups: dict[object, list[Slot]] = defaultdict(list)
+        for slot in slots:
+            groups[slot.view, slot.selection.layout].append(slot)
+        size = self._options.slots_per_step
+        return [
+            found
+            for group in groups.values()
+            for first in range(0, len(group), size)
+            for found in self._track_batch(frame, group[first : first + size])
+        ]
+
+    def _track_batch(self, frame: FrameIndex, slots: Sequence[Slot]) -> Iterator[Found]:
+        """Track slots of one view and one layout at once."""
+        view = slots[0].view
+        features = self._encoder.embed(frame, view)
+        selections = [slot.selection for slot in slots]
+        conditioned = condition(self._network, features, selections, self._pointer_span)
+        output = decode(self._network, features, conditioned, self._options)
+        for number, slot in enumerate(slots):
+            row = output.row(number)
+            logits = fill_holes(row.logits, self._options.fill_holes)
+            mask = to_object_mask(slot.object_id, logits, view, row.object_score, row.iou)
+            yield Found(slot, row, mask)
+
+
+def to_object_mask(
+    object_id: ObjectId, logits: Tensor, view: View, object_score: Tensor, iou: Tensor
+) -> ObjectMask:
+    """Bring logits (1, 1, 4h, 4w) that show `view` to the frame."""
+    pixels = to_view_logits(logits, view)[0, 0].cpu().numpy()
+    origin = (view.y0, view.x0)
+    return ObjectMask.from_logits(object_id, pixels, float(object_score), float(iou), origin)
 
 
 def person_mask(object_id: ObjectId, mask: PackedMask) -> ObjectMask:
@@ -215,24 +314,6 @@ def person_mask(object_id: ObjectId, mask: PackedMask) -> ObjectMask:
     strength = np.where(crop, np.uint8(PERSON_STRENGTH), np.uint8(0))
     score = 10.0 if crop.any() else -10.0
     return ObjectMask(object_id, mask.box, crop, score, 1.0, strength)
-
-
-def _current_pass(earlier: Pass | None, track: Track, is_reverse: bool) -> Pass:
-    if earlier and earlier.anchor == track.anchor and earlier.is_reverse == is_reverse:
-        return earlier
-    return Pass(track.anchor, is_reverse)
-
-
-def _batches(selections: dict[ObjectId, Selection], size: int) -> list[list[ObjectId]]:
-    """Group objects whose memories have one layout, at most `size` in a group."""
-    groups: dict[object, list[ObjectId]] = defaultdict(list)
-    for object_id, selection in selections.items():
-        groups[selection.layout].append(object_id)
-    return [
-        group[first : first + size]
-        for group in groups.values()
-        for first in range(0, len(group), size)
-    ]
 
 
 def _check_options(options: InferenceOptions) -> None:

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_sam2.core.views import View
+
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -55,8 +57,9 @@ def to_model_mask(mask: np.ndarray, side: int, device: torch.device) -> Tensor:
     return (coverage >= threshold).float()
 
 
-def to_frame_logits(logits: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Stretch logits (B, K, 4h, 4w) to the frame's `shape`, bilinear."""
-    if tuple(logits.shape[-2:]) == tuple(shape):
+def to_view_logits(logits: Tensor, view: View) -> Tensor:
+    """Stretch logits (B, K, 4h, 4w) to the frame pixels of `view`, bilinear."""
+    size = (view.height, view.width)
+    if tuple(logits.shape[-2:]) == size:
         return logits
-    return F.interpolate(logits.float(), shape, mode="bilinear")
+    return F.interpolate(logits.float(), size, mode="bilinear")

@@ -1,0 +1,58 @@
+"""Frames, or windows of them, become embeddings; what was encoded is kept as long as memory allows."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from napari_sam2.core.frames import FrameSource
+from napari_sam2.core.intensity import IntensityMapping
+from napari_sam2.core.views import View
+from napari_sam2.inference.embeddings import BoundedCache, embedding_size
+from napari_sam2.inference.transforms import to_model_input
+from napari_sam2.model.sam2 import ImageFeatures, Sam2
+
+
+class FrameEncoder:
+    """Encodes views of frames.
+
+    Parameters
+    ----------
+    network : Sam2
+        In evaluation mode.
+    frames : FrameSource
+        The stack; the frame read last is kept, since its objects may each have a window of it.
+    mapping : IntensityMapping
+        The same for the whole stack.
+    device : torch.device
+        Where the network is.
+    cache_bytes : int
+        Budget for embeddings.
+    """
+
+    def __init__(
+        self,
+        network: Sam2,
+        frames: FrameSource,
+        mapping: IntensityMapping,
+        device: torch.device,
+        cache_bytes: int,
+    ) -> None:
+        self._network, self._frames, self._mapping = network, frames, mapping
+        self._device = device
+        self._last: tuple[int, np.ndarray] | None = None
+        self._embeddings: BoundedCache[ImageFeatures] = BoundedCache(cache_bytes, embedding_size)
+
+    def embed(self, t: int, view: View) -> ImageFeatures:
+        """Return the features, batch 1, of what `view` shows of frame `t`."""
+        return self._embeddings.get_or_make((t, view), lambda: self._encode(t, view))
+
+    def _encode(self, t: int, view: View) -> ImageFeatures:
+        shown = self._mapping.apply(self._read(t)[view.slices])
+        side = self._network.config.image_size
+        return self._network.encode_image(to_model_input(shown, side, self._device))
+
+    def _read(self, t: int) -> np.ndarray:
+        if self._last is None or self._last[0] != t:
+            self._last = t, self._frames.read(t)
+        return self._last[1]
