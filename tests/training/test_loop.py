@@ -15,7 +15,9 @@ from safetensors import safe_open
 from napari_sam2.model.sam2 import Sam2
 from napari_sam2.model.state_dict import to_official
 from napari_sam2.training.export import load_weights
+from napari_sam2.training.generator import Clips
 from napari_sam2.training.loop import Trainer, TrainOptions
+from napari_sam2.training.steps import Plan, SceneHead, clip_step, image_step
 
 
 def losses(folder):
@@ -112,7 +114,9 @@ torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 from napari_sam2.model import config
 from conftest import TOY
+from napari_sam2.training.generator import Clips
 from napari_sam2.training.loop import Trainer, TrainOptions
+from napari_sam2.training.steps import Plan, SceneHead, clip_step, image_step
 config.PRESETS["toy"] = TOY
 trainer = Trainer(Path({out!r}), TrainOptions(**{options!r}))
 trainer.run()
@@ -146,3 +150,15 @@ def test_a_refining_run_shows_enlarged_clips_and_everything_from_the_first_step(
     # Drawn at a quarter of the size: labels come in blocks of 4 by 4 pixels.
     blocks = clips.labels.unflatten(-1, (16, 4)).unflatten(-3, (16, 4))
     assert (blocks == blocks[..., :1, :, :1]).all()
+
+
+@pytest.mark.parametrize("step", [image_step, clip_step])
+def test_clips_without_objects_teach_the_scene_only(step, toy_config):
+    net, generator = Sam2(toy_config), torch.Generator().manual_seed(0)
+    side = toy_config.image_size
+    clips = Clips(torch.rand(2, 3, 3, side, side), torch.zeros(2, 3, side, side, dtype=torch.int64))
+    plan = Plan(is_box=False, corrections=1, stride=1, is_corrected=True, place=(0, 0))
+    result = step(net, SceneHead(toy_config.width), clips, 4, plan, generator)
+    result.loss.backward()
+    assert set(result.numbers) == {"scene"}
+    assert torch.isfinite(result.loss)

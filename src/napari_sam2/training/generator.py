@@ -126,6 +126,8 @@ class _Scene:
         )
         self.scale = side / 256
         self.style = style
+        # A small window shows small objects: of larger ones it would show the inside.
+        self.median = (style["radius"] * self.scale).clamp(max=self.side / 3)
         # Half of the clips hold look-alikes.
         alike = self._uniform(batch) < 0.5
         self.variety = torch.where(alike, 0.03, self.style["variety"])
@@ -146,7 +148,7 @@ class _Scene:
     def _draw_bodies(self) -> _Bodies:
         batch, side = self.batch, self.side
         shape = (batch, MAX_OBJECTS)
-        median = (self.style["radius"] * self.scale)[:, None]
+        median = self.median[:, None]
         spread = self._uniform(batch, 1, low=0.03, high=0.45)
         radius = (median * (spread * self._normal(*shape)).exp()).clamp(
             4 * self.scale, 64 * self.scale
@@ -212,7 +214,7 @@ class _Scene:
         # Per frame, in radii. Where objects hardly move, a network learns to leave their masks where they were.
         speed = 0.06 * 11 ** self._uniform(batch, 1, 1)
         speed = torch.where(self.is_section[:, None, None], 0.5 * speed.clamp(max=0.3), speed)
-        median = (self.style["radius"] * self.scale)[:, None, None]
+        median = self.median[:, None, None]
         flow = self._normal(batch, 1, 2) * self._uniform(batch, 1, 1) * speed * median
         own = self._normal(*shape, 2) * speed * bodies.radius[..., None].sqrt() * median.sqrt()
         bodies.velocity = 0.6 * flow + 0.6 * own
@@ -250,7 +252,7 @@ class _Scene:
     def _draw_waves(self) -> None:
         """Smooth warp of the frame: a few sine waves as long as the objects are wide."""
         batch = self.batch
-        median = (self.style["radius"] * self.scale)[:, None]
+        median = self.median[:, None]
         length = median * self._uniform(batch, _WAVES, low=1.2, high=4.0)
         direction = self._uniform(batch, _WAVES, high=2 * math.pi)
         self.wave = (

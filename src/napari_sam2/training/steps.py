@@ -140,6 +140,8 @@ def image_step(
     features = net.encode_image(normalise(clips.images[:, 0]))
     scene = scene_loss(head(features.stride4), labels) + _loudness(features)
     picked = pick_objects(labels, per_image, generator)
+    if not len(picked.rows):
+        return StepResult(scene, {"scene": float(scene.detach())})
     masks = object_masks(labels, picked)
     covered = coverage(masks)
     own = features.select(picked.rows)
@@ -255,6 +257,8 @@ def clip_step(
     features = net.encode_image(normalise(clips.images.flatten(0, 1)))
     scene = scene_loss(head(features.stride4), clips.labels.flatten(0, 1)) + _loudness(features)
     picked = pick_objects(clips.labels[:, 0], per_clip, generator)
+    if not len(picked.rows):
+        return StepResult(scene, {"scene": float(scene.detach())})
     masks = [object_masks(clips.labels[:, t], picked) for t in range(frames)]
     memory = _Memory([], [])
     start = features.select(picked.rows * frames)
