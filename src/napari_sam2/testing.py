@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from napari_sam2.core.errors import InferenceError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
-from napari_sam2.core.masks import ObjectMask, PackedMask
+from napari_sam2.core.masks import EMPTY_BOX, ObjectMask, PackedMask
 from napari_sam2.core.messages import (
     FrameResult,
     PromptRequest,
@@ -23,6 +23,7 @@ from napari_sam2.core.messages import (
 )
 from napari_sam2.core.plan import Track, plan_of
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
+from napari_sam2.core.views import View
 
 if TYPE_CHECKING:
     from napari_sam2.model.sam2 import Sam2
@@ -95,6 +96,8 @@ class FakeSegmenter:
         Calls that take longer.
     delay : float
         Seconds that every call takes.
+    window : int
+        Side of the window around an object that masks say was looked at, pixels; 0 says the whole frame.
     """
 
     def __init__(
@@ -104,8 +107,9 @@ class FakeSegmenter:
         raise_at: Mapping[int, BaseException] | None = None,
         sleep_at: Mapping[int, float] | None = None,
         delay: float = 0.0,
+        window: int = 0,
     ) -> None:
-        self.frames, self.delay = frames, delay
+        self.frames, self.delay, self.window = frames, delay, window
         self.raise_at, self.sleep_at = dict(raise_at or {}), dict(sleep_at or {})
         self.num_calls = 0
 
@@ -120,7 +124,7 @@ class FakeSegmenter:
         prompts = request.prompts
         mask = self._answer(prompts)
         strength = 1 + _checksum(request.object_id, prompts) % 12
-        chosen = _object_mask(request.object_id, mask, strength)
+        chosen = self._seen(_object_mask(request.object_id, mask, strength))
         other = _object_mask(request.object_id, _grown(mask), 1)
         return PromptResult(request.generation, prompts.frame, chosen, (other,))
 
@@ -140,7 +144,8 @@ class FakeSegmenter:
                 now = self._pass(passes, track, planned.is_reverse, said[track.object_id])
                 passes[track.object_id] = now = _step(now, image)
                 shown = np.zeros_like(image, bool) if now.is_lost else now.mask.to_array()
-                masks.append(_object_mask(track.object_id, shown, 1 + now.checksum % 12))
+                seen = _object_mask(track.object_id, shown, 1 + now.checksum % 12)
+                masks.append(self._seen(seen))
             yield FrameResult(
                 planned.frame, tuple(masks), len(plan), ResumePoint(number, dict(passes))
             )
@@ -170,6 +175,11 @@ class FakeSegmenter:
         for step in prompts.steps:
             mask = _after_step(mask, image, step)
         return mask
+
+    def _seen(self, mask: ObjectMask) -> ObjectMask:
+        if not self.window or mask.box == EMPTY_BOX:
+            return mask
+        return replace(mask, view=View.around(mask.box, self.window, self.frames.shape).box)
 
     def _image(self, t: FrameIndex) -> np.ndarray:
         frame = self.frames.read(t).astype(np.float64)

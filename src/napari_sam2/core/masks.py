@@ -90,7 +90,8 @@ class ObjectMask:
     `box`: (y0, x0, y1, x1), frame pixels, `EMPTY_BOX` if nothing is visible; `mask`: (y1 - y0, x1 - x0) bool;
     `object_score`: logit, absent if <= 0; `iou`: predicted quality, 0 to 1;
     `strength`: (y1 - y0, x1 - x0) uint8, the mask logit quantised by `quantise_logits`, 0 outside the mask:
-    by it objects of one run compete for a pixel.
+    by it objects of one run compete for a pixel; `view`: (y0, x0, y1, x1), the window of the frame that was looked at,
+    None for the whole frame.
     """
 
     object_id: ObjectId
@@ -99,6 +100,7 @@ class ObjectMask:
     object_score: float
     iou: float
     strength: np.ndarray = field(repr=False, compare=False)
+    view: Box | None = None
 
     @classmethod
     def from_logits(
@@ -107,15 +109,16 @@ class ObjectMask:
         logits: np.ndarray,
         object_score: float,
         iou: float,
-        origin: tuple[int, int] = (0, 0),
+        view: Box | None = None,
     ) -> ObjectMask:
-        """Cut the box of what is above 0 out of `logits` (h, w), float32, whose first pixel lies at `origin` (y, x)."""
+        """Cut the box of what is above 0 out of `logits` (h, w), float32, which show the frame or its window `view`."""
         mask = logits > 0
         box = bounding_box(mask)
         crop = mask[_slices(box)]
         strength = quantise_logits(logits[_slices(box)])
-        placed = box if box == EMPTY_BOX else moved_box(box, origin)
-        return cls(object_id, placed, crop.copy(), float(object_score), float(iou), strength)
+        if view is not None and box != EMPTY_BOX:
+            box = moved_box(box, view[:2])
+        return cls(object_id, box, crop.copy(), float(object_score), float(iou), strength, view)
 
     def to_array(self, shape: tuple[int, int]) -> np.ndarray:
         """Return the frame-sized mask (Y, X), bool."""

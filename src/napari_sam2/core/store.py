@@ -29,7 +29,7 @@ class MaskRecord:
 
     `run`: number of the propagation that made it, above 0; `NO_RUN` for prompted frames.
     `box`: (y0, x0, y1, x1) frame pixels, half open; `bits`: row-major bits of the box;
-    `strength`: zlib-compressed uint8 of the box (see `ObjectMask.strength`).
+    `strength`: zlib-compressed uint8 of the box (see `ObjectMask.strength`); `view`: as in `ObjectMask`.
     """
 
     object_id: ObjectId
@@ -41,6 +41,7 @@ class MaskRecord:
     object_score: float
     iou: float
     provenance: Provenance
+    view: Box | None = None
 
     @classmethod
     def from_mask(
@@ -59,6 +60,7 @@ class MaskRecord:
             float(mask.object_score),
             float(mask.iou),
             provenance,
+            mask.view,
         )
 
     @classmethod
@@ -84,6 +86,7 @@ class MaskRecord:
             self.object_score,
             self.iou,
             self.unpacked_strength(),
+            self.view,
         )
 
     def unpacked_strength(self) -> np.ndarray:

@@ -167,9 +167,7 @@ class Sam2Segmenter:
         if answer.mask is not None:
             return person_mask(object_id, answer.mask)
         output = answer.output
-        return to_object_mask(
-            object_id, output.logits, answer.view, output.object_score, output.iou
-        )
+        return self._to_mask(object_id, output.logits, answer.view, output.object_score, output.iou)
 
     def _candidates(self, object_id: ObjectId, answer: Answer) -> tuple[ObjectMask, ...]:
         output = answer.output
@@ -177,7 +175,7 @@ class Sam2Segmenter:
             return ()
         order = output.candidate_iou[0].argsort(descending=True, stable=True)[1:].tolist()
         return tuple(
-            to_object_mask(
+            self._to_mask(
                 object_id,
                 output.candidates[:, k : k + 1],
                 answer.view,
@@ -295,17 +293,16 @@ class Sam2Segmenter:
         for number, slot in enumerate(slots):
             row = output.row(number)
             logits = fill_holes(row.logits, self._options.fill_holes)
-            mask = to_object_mask(slot.object_id, logits, view, row.object_score, row.iou)
+            mask = self._to_mask(slot.object_id, logits, view, row.object_score, row.iou)
             yield Found(slot, row, mask)
 
-
-def to_object_mask(
-    object_id: ObjectId, logits: Tensor, view: View, object_score: Tensor, iou: Tensor
-) -> ObjectMask:
-    """Bring logits (1, 1, 4h, 4w) that show `view` to the frame."""
-    pixels = to_view_logits(logits, view)[0, 0].cpu().numpy()
-    origin = (view.y0, view.x0)
-    return ObjectMask.from_logits(object_id, pixels, float(object_score), float(iou), origin)
+    def _to_mask(
+        self, object_id: ObjectId, logits: Tensor, view: View, object_score: Tensor, iou: Tensor
+    ) -> ObjectMask:
+        """Bring logits (1, 1, 4h, 4w) that show `view` to the frame."""
+        pixels = to_view_logits(logits, view)[0, 0].cpu().numpy()
+        window = None if view == self._focus.whole else view.box
+        return ObjectMask.from_logits(object_id, pixels, float(object_score), float(iou), window)
 
 
 def person_mask(object_id: ObjectId, mask: PackedMask) -> ObjectMask:

@@ -64,7 +64,8 @@ class Binding:
         self.has_news = False
 
     def _engine(self, worker: SafeWorker) -> WorkerEngine:
-        recipe = Recipe(self._settings.model, self.frames, self._limits, self._settings.device)
+        chosen = self._settings
+        recipe = Recipe(chosen.model, self.frames, self._limits, chosen.device, chosen.focus)
         return WorkerEngine(worker, recipe, self._refused, self._changed)
 
     def _refused(self, generation: int, error: NapariSam2Error) -> None:
@@ -72,7 +73,7 @@ class Binding:
         self._failed(error)
 
     def use(self, worker: SafeWorker, settings: PluginSettings) -> None:
-        """Answer with another model from now on; what there is stays."""
+        """Answer with other settings from now on; what there is stays."""
         self._settings = settings
         self.engine = self._engine(worker)
         self.session.engine = self.engine

@@ -202,7 +202,14 @@ class Controller:
         with self.reporting():
             settings = replace(self.settings, model=model)
             if not choices.download_size(model):
-                self._workspace.use_model(settings)
+                self._workspace.use(settings)
+            self.settings = settings
+
+    def choose_focus(self, is_on: bool) -> None:
+        """Look at small objects in windows that follow them, or always at whole frames, from now on."""
+        with self.reporting():
+            settings = replace(self.settings, focus=is_on)
+            self._workspace.use(settings)
             self.settings = settings
 
     def download_model(self) -> None:

@@ -15,6 +15,7 @@ from napari_sam2.core.state import SessionState, changed_frames
 from napari_sam2.plugin.positions import current_index, spatial_attributes
 from napari_sam2.plugin.prompt_layers import PromptLayers
 from napari_sam2.plugin.settings import PluginSettings
+from napari_sam2.plugin.window_frame import WindowFrame
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -61,6 +62,7 @@ class LayerBridge:
         self._viewer, self.image, self.session = viewer, image, session
         self.labels: Labels | None = None
         self.prompts = PromptLayers(viewer, image, session, settings)
+        self.window = WindowFrame(viewer, session, self.prompts, lambda: self.current_frame)
         self._settings = settings
         self._is_stale = False
         self._drawn = SessionState()
@@ -77,6 +79,7 @@ class LayerBridge:
             self.labels, self._drawn = self._new_labels(), SessionState()
         self._catch_up()
         self.prompts.open()
+        self.window.open()
         self.session.frame_committed.connect(self._write)
         self.session.history_changed.connect(self.prompts.draw)
         self.session.run_finished.connect(self._tidy_up)
@@ -93,6 +96,7 @@ class LayerBridge:
         self.session.run_finished.disconnect(self._tidy_up, missing_ok=True)
         if self.labels is not None:
             self.labels.events.editable.disconnect(self._stay_read_only)
+        self.window.close()
         self.prompts.close()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
@@ -194,7 +198,8 @@ class LayerBridge:
         return (0.5, 0.5, 0.5, 1.0) if color is None else tuple(float(part) for part in color)
 
     def mark_active(self, object_id: int) -> None:
-        """Let the labels layer point at the active object."""
+        """Let the labels layer point at the active object, and show its window."""
+        self.window.follow(object_id)
         if self.labels is not None and self.labels.selected_label != object_id:
             self.labels.selected_label = object_id
 

@@ -18,6 +18,7 @@ def present(controller: Controller) -> DockState:
         "models": choices.model_choices(),
         "model": controller.settings.model,
         "download_size": missing,
+        "focus": controller.settings.focus,
         "is_positive": controller.is_positive,
         "active_object": controller.active_object,
         "progress": _progress(controller),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's blue-green and vermilion can be told apart with any colour vision, and the symbols differ too.
 POSITIVE, NEGATIVE = "#009E73", "#D55E00"
 BOX = "cyan"
+WINDOW = "#FFFFFF80"
+"""Thin and half transparent: it tells where the model looked, and is nothing that a person said."""
 
 
 class PromptLayers:
@@ -33,6 +35,7 @@ class PromptLayers:
         self.boxes: Shapes | None = None
         self._drawn: object = None
         self._draft: tuple[int, PromptBox] | None = None
+        self._window: tuple[int, PromptBox] | None = None
 
     def open(self) -> None:
         """Make the points layer, or take up that of last time, and draw."""
@@ -64,6 +67,12 @@ class PromptLayers:
         """Show a box while it is being drawn."""
         self._draft = frame, box
         self._draw_boxes()
+
+    def show_window(self, window: tuple[int, PromptBox] | None) -> None:
+        """Show which window of a frame the model looked at, (frame, box), or none."""
+        if window != self._window:
+            self._window = window
+            self._draw_boxes()
 
     def hide_draft(self) -> None:
         """Show only what the session holds."""
@@ -118,6 +127,11 @@ class PromptLayers:
 
     def _draw_boxes(self) -> None:
         rectangles = [self._corners(*place) for place in self._box_places()]
+        colors, widths = [BOX] * len(rectangles), [self._edge_width] * len(rectangles)
+        if self._window is not None:
+            rectangles.append(self._corners(*self._window))
+            colors.append(WINDOW)
+            widths.append(self._edge_width / 2)
         if self.boxes is None or self.boxes not in self._viewer.layers:
             if not rectangles:
                 return
@@ -128,8 +142,8 @@ class PromptLayers:
         if rectangles:
             boxes.add_rectangles(
                 rectangles,
-                edge_width=self._edge_width,
-                edge_color=BOX,
+                edge_width=widths,
+                edge_color=colors,
                 face_color="transparent",
             )
         self._stay_read_only()

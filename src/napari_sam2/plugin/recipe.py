@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from napari_sam2.core.errors import (
     InferenceError,
@@ -12,6 +12,7 @@ from napari_sam2.core.errors import (
 )
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.intensity import IntensityMapping, sample_percentiles
+from napari_sam2.core.options import NATIVE
 from napari_sam2.core.segmenter import Segmenter
 
 
@@ -19,13 +20,14 @@ from napari_sam2.core.segmenter import Segmenter
 class Recipe:
     """All that a segmenter is made from.
 
-    `limits`: the contrast limits of the layer when the session began, or None.
+    `limits`: the contrast limits of the layer when the session began, or None; `focus`: see `InferenceOptions`.
     """
 
     model: str
     frames: FrameSource = field(hash=False)
     limits: tuple[float, float] | None = None
     device: str = "auto"
+    focus: bool = True
 
 
 def make_segmenter(recipe: Recipe) -> Segmenter:
@@ -40,7 +42,8 @@ def make_segmenter(recipe: Recipe) -> Segmenter:
     from napari_sam2.api import make_segmenter as make
 
     mapping = mapping_for(recipe.frames, recipe.limits)
-    return make(recipe.model, recipe.frames, mapping, device=recipe.device)
+    options = replace(NATIVE, focus=recipe.focus)
+    return make(recipe.model, recipe.frames, mapping, device=recipe.device, options=options)
 
 
 def mapping_for(frames: FrameSource, limits: tuple[float, float] | None) -> IntensityMapping:

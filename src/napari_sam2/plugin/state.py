@@ -50,7 +50,8 @@ class DockState:
     """What the dock shows.
 
     `images`, `axes`, `models`: what can be chosen; `image`, `axis`, `model`: what is. `axis_locked`: why the axis
-    cannot be changed now, or "". `download_size`: of the chosen model in MB if it is not on this computer, else 0.
+    cannot be changed now, or "". `focus`: whether small objects are followed in windows. `download_size`: of the
+    chosen model in MB if it is not on this computer, else 0.
     """
 
     message: Message
@@ -62,6 +63,7 @@ class DockState:
     models: tuple[Choice, ...] = ()
     model: object = None
     download_size: int = 0
+    focus: bool = True
     objects: tuple[ObjectRow, ...] = ()
     active_object: int = 1
     is_positive: bool = True

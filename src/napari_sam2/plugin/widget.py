@@ -94,6 +94,7 @@ class SamWidget(QWidget):
         self.image.image_chosen.connect(asked.choose_image)
         self.image.axis_chosen.connect(asked.choose_axis)
         self.image.model_chosen.connect(asked.choose_model)
+        self.image.focus_chosen.connect(asked.choose_focus)
         self.image.download_asked.connect(asked.download_model)
         self.empty.sample_asked.connect(self._open_sample)
         self.objects.object_chosen.connect(asked.activate)

@@ -133,8 +133,8 @@ class Workspace:
             self._bindings.pop(id(binding.image), None)
         self.layer_lost.emit(binding, layer)
 
-    def use_model(self, settings: PluginSettings) -> None:
-        """Answer with another model from now on."""
+    def use(self, settings: PluginSettings) -> None:
+        """Answer with another model, or otherwise, from now on."""
         if self.binding is not None:
             self.binding.use(self.worker, settings)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QGridLayout
 
 from napari_sam2.plugin.panels.parts import DropDown, Panel, button, label
 from napari_sam2.plugin.state import DockState
@@ -15,6 +15,7 @@ class ImagePanel(Panel):
     image_chosen = Signal(object)
     axis_chosen = Signal(object)
     model_chosen = Signal(str)
+    focus_chosen = Signal(bool)
     download_asked = Signal()
 
     def __init__(self) -> None:
@@ -27,6 +28,12 @@ class ImagePanel(Panel):
         self.images, self.axes, self.models = (
             self._row(grid, row, name) for row, name in enumerate(("Image", "Frames", "Model"))
         )
+        self.focus = QCheckBox("Look closely at small objects")
+        self.focus.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.focus.setToolTip(
+            "Small objects are shown to the model in a window that follows them; off: always the whole frame"
+        )
+        grid.addWidget(self.focus, 3, 0, 1, 2)
         self.column.addLayout(grid)
         self.download = button(
             "Download", "main", "Fetch the model once; it stays on this computer"
@@ -35,6 +42,8 @@ class ImagePanel(Panel):
         self.images.activated.connect(lambda: self.image_chosen.emit(self.images.chosen))
         self.axes.activated.connect(lambda: self.axis_chosen.emit(self.axes.chosen))
         self.models.activated.connect(lambda: self.model_chosen.emit(self.models.chosen))
+        # `clicked` is emitted for a person's click only, not when the state is shown.
+        self.focus.clicked.connect(self.focus_chosen)
         self.download.clicked.connect(lambda: self.download_asked.emit())
 
     def _row(self, grid: QGridLayout, row: int, name: str) -> DropDown:
@@ -56,6 +65,8 @@ class ImagePanel(Panel):
             self.axes.setToolTip(state.axis_locked)
         self.models.show_choices(state.models, state.model)
         self.models.setEnabled(is_idle)
+        self.focus.setChecked(state.focus)
+        self.focus.setEnabled(is_idle)
         self.download.setVisible(bool(state.download_size))
         self.download.setEnabled(is_idle)
         self.download.setText(f"Download {state.model} ({state.download_size} MB)")
