@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from napari_sam2.model.mask_decoder import certainty
 from napari_sam2.model.sam2 import Sam2
 from napari_sam2.testing import tiny_sam2
 
@@ -148,3 +149,35 @@ def test_memory_depends_on_the_mask_and_on_the_frame(network) -> None:
     other_frame = network.encode_memory(noise(1, width, 4, 4, seed=5), noise(1, 1, 64, 64), VISIBLE)
     assert not torch.allclose(base, other_mask, atol=1e-3)
     assert not torch.allclose(base, other_frame, atol=1e-3)
+
+
+def test_the_certain_mask_is_preferred_where_the_network_says_so() -> None:
+    logits = torch.full((1, 3, 8, 8), -4.0)
+    logits[0, 0, :4] = 0.5  # large and unsure
+    logits[0, 1, :2, :2] = 5.0  # small and sure
+    sure = certainty(logits)
+    assert sure.shape == (1, 3)
+    assert sure[0].tolist() == pytest.approx([0.6225, 0.9933, 0.0], abs=1e-4)
+
+
+@pytest.mark.parametrize("by_certainty", [True, False])
+def test_the_config_decides_what_the_candidates_are_chosen_by(by_certainty: bool) -> None:
+    base = tiny_sam2()
+    config = replace(
+        base.config, decoder=replace(base.config.decoder, chooses_by_certainty=by_certainty)
+    )
+    network = Sam2(config).eval()
+    network.load_state_dict(base.state_dict())
+    features = network.encode_image(torch.randn(1, 3, 64, 64, generator=torch.manual_seed(0)))
+    points, labels = network.pad_points(torch.tensor([[[9.0, 20.0]]]), torch.ones(1, 1).long())
+    with torch.no_grad():
+        decoded = network.decode(
+            network.without_memory(features.stride16),
+            features.stride4,
+            features.stride8,
+            points,
+            labels,
+        )
+    wanted = certainty(decoded.logits) if by_certainty else decoded.iou
+    assert torch.equal(decoded.preference, wanted)
+    assert not torch.equal(certainty(decoded.logits), decoded.iou)

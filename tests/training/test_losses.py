@@ -13,7 +13,7 @@ from napari_sam2.training.losses import candidate_iou, choose, decoder_loss, pix
 def decoded(logits, iou=None, score=3.0):
     rows, number = logits.shape[:2]
     iou = torch.full((rows, number), 0.5) if iou is None else iou
-    return Decoded(logits, iou, torch.full((rows,), score), torch.zeros(rows, number, 4))
+    return Decoded(logits, iou, torch.full((rows,), score), torch.zeros(rows, number, 4), iou)
 
 
 def square():
@@ -42,15 +42,17 @@ def test_iou_counts_cells():
     assert torch.allclose(candidate_iou(logits, square()), torch.tensor([[8 / 24]]))
 
 
-def test_only_the_best_of_three_candidates_is_pulled_to_an_ambiguous_click():
+def test_the_best_of_three_candidates_is_pulled_hardest_to_an_ambiguous_click():
     logits = torch.zeros(1, 4, 8, 8)
-    logits[:, 2] = (square() * 2 - 1) * 2
+    logits[:, 2] = (square() * 2 - 1) * 0.05
     logits.requires_grad_()
     decoder_loss(
         decoded(logits), square(), torch.tensor([True]), is_ambiguous=True
     ).total.backward()
-    moved = logits.grad.abs().sum((0, 2, 3)) > 0
-    assert moved.tolist() == [True, False, True, False]
+    single, first, best, third = logits.grad.abs().sum((0, 2, 3)).tolist()
+    assert best > single > first
+    assert first == third > 0
+    assert best > 10 * first
 
 
 def test_absent_objects_teach_the_score_alone():

@@ -20,6 +20,7 @@ from napari_sam2.inference.memory import MemoryEntry
 from napari_sam2.inference.postprocess import fill_holes
 from napari_sam2.inference.step import ModelPoints, StepOutput, adopt_mask, decode, remember
 from napari_sam2.inference.transforms import to_model_mask, to_view_logits
+from napari_sam2.model.mask_decoder import certainty
 from napari_sam2.model.prompt_encoder import BOTTOM_RIGHT, TOP_LEFT
 from napari_sam2.model.sam2 import Sam2
 
@@ -44,6 +45,11 @@ class Answer:
     def is_visible(self) -> bool:
         """Whether anything belongs to the object."""
         return self.box != EMPTY_BOX
+
+    @property
+    def certainty(self) -> float:
+        """Mean probability of the pixels of the mask."""
+        return float(certainty(self.output.logits))
 
 
 class Conditioner:
@@ -146,8 +152,11 @@ class Conditioner:
                 answer = self._look(prompts, closer)
         if not answer.is_visible:
             return answer
-        closer = self._focus.window_for(widened(answer.box, said.places))
-        return answer if closer == answer.view else self._look(prompts, closer)
+        view = self._focus.window_for(widened(answer.box, said.places))
+        if view == answer.view:
+            return answer
+        closer = self._look(prompts, view)
+        return closer if closer.certainty >= answer.certainty else answer
 
     def _look(self, prompts: FramePrompts, view: View, previous: Tensor | None = None) -> Answer:
         """Ask the network about the points and the box in `view`."""

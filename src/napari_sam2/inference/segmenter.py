@@ -171,18 +171,18 @@ class Sam2Segmenter:
 
     def _candidates(self, object_id: ObjectId, answer: Answer) -> tuple[ObjectMask, ...]:
         output = answer.output
-        if answer.mask is not None or output.candidates is None or output.candidate_iou is None:
+        candidates, iou, order = output.candidates, output.candidate_iou, output.order
+        if answer.mask is not None or candidates is None or iou is None or order is None:
             return ()
-        order = output.candidate_iou[0].argsort(descending=True, stable=True)[1:].tolist()
         return tuple(
             self._to_mask(
                 object_id,
-                output.candidates[:, k : k + 1],
+                candidates[:, k : k + 1],
                 answer.view,
                 output.object_score,
-                output.candidate_iou[0, k],
+                iou[0, k],
             )
-            for k in order
+            for k in order[0, 1:].tolist()
         )
 
     def _step(

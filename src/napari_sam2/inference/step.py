@@ -34,7 +34,8 @@ class StepOutput:
     """Answer of one step for a batch of slots.
 
     `logits`: (B, 1, 4h, 4w), `ABSENT_LOGIT` where the object is absent; `iou`, `object_score`: (B,);
-    `pointer`: (B, C); `candidates`: (B, 3, 4h, 4w) and `candidate_iou` (B, 3) if the choice was among three.
+    `pointer`: (B, C); if the choice was among three, `candidates`: (B, 3, 4h, 4w), `candidate_iou`: (B, 3) and
+    `order`: (B, 3), int64, their indices, best first.
     """
 
     logits: Tensor
@@ -43,6 +44,7 @@ class StepOutput:
     pointer: Tensor
     candidates: Tensor | None = None
     candidate_iou: Tensor | None = None
+    order: Tensor | None = None
 
     def row(self, index: int) -> StepOutput:
         """Return one slot as a batch of one."""
@@ -155,7 +157,8 @@ def _hide_absent(decoded: Decoded) -> Decoded:
 def _best_candidate(network: Sam2, decoded: Decoded) -> StepOutput:
     logits, iou, tokens = decoded.logits[:, 1:], decoded.iou[:, 1:], decoded.tokens[:, 1:]
     slots = torch.arange(len(iou), device=iou.device)
-    best = iou.argmax(dim=1)
+    preference = decoded.preference[:, 1:]
+    best = preference.argmax(dim=1)
     return StepOutput(
         logits=logits[slots, best][:, None],
         iou=iou[slots, best],
@@ -163,6 +166,7 @@ def _best_candidate(network: Sam2, decoded: Decoded) -> StepOutput:
         pointer=network.pointer(tokens[slots, best], decoded.object_score),
         candidates=logits,
         candidate_iou=iou,
+        order=preference.argsort(dim=1, descending=True, stable=True),
     )
 
 
@@ -183,7 +187,7 @@ def _stable(decoded: Decoded) -> tuple[Tensor, Tensor]:
     stability = torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)
     is_stable = stability >= STABILITY_THRESHOLD
     slots = torch.arange(len(single), device=single.device)
-    best = decoded.iou[:, 1:].argmax(dim=1) + 1
+    best = decoded.preference[:, 1:].argmax(dim=1) + 1
     chosen = torch.where(is_stable, 0, best)
     return decoded.logits[slots, chosen][:, None], decoded.iou[slots, chosen]
 

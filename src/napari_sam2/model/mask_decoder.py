@@ -16,13 +16,22 @@ class Decoded(NamedTuple):
     """What the decoder says: candidate 0 is the single mask, the others are for ambiguous prompts.
 
     `logits`: (B, K, 4 h, 4 w); `iou`: (B, K), predicted quality after the sigmoid;
-    `object_score`: (B,), logit that the object is visible; `tokens`: (B, K, C), one a candidate.
+    `object_score`: (B,), logit that the object is visible; `tokens`: (B, K, C), one a candidate;
+    `preference`: (B, K), the candidate with the highest one is the best.
     """
 
     logits: Tensor
     iou: Tensor
     object_score: Tensor
     tokens: Tensor
+    preference: Tensor
+
+
+def certainty(logits: Tensor) -> Tensor:
+    """Return the mean probability of the pixels of each mask: logits (..., h, w) -> (...), 0 for an empty mask."""
+    inside = logits > 0
+    probability = torch.where(inside, logits.float().sigmoid(), 0.0)
+    return probability.sum((-2, -1)) / inside.sum((-2, -1)).clamp(min=1)
 
 
 class MaskDecoder(nn.Module):
@@ -32,6 +41,7 @@ class MaskDecoder(nn.Module):
         super().__init__()
         num_masks, fine = config.num_candidates + 1, width // 8
         self.num_masks = num_masks
+        self.chooses_by_certainty = config.chooses_by_certainty
         self.transformer = TwoWayTransformer(config, width)
         self.object_token = nn.Embedding(1, width)
         self.iou_token = nn.Embedding(1, width)
@@ -79,10 +89,13 @@ class MaskDecoder(nn.Module):
         fine = self.activation(self.upscale4(fine) + stride4)  # (B, C/8, 4h, 4w)
         mask_tokens = tokens[:, 2 : 2 + self.num_masks]
         weights = [head(mask_tokens[:, k]) for k, head in enumerate(self.mask_heads)]
-        logits = torch.stack(weights, dim=1) @ fine.flatten(2)  # (B, K, C/8) @ (B, C/8, HW)
+        flat = torch.stack(weights, dim=1) @ fine.flatten(2)  # (B, K, C/8) @ (B, C/8, HW)
+        logits = flat.unflatten(-1, fine.shape[-2:])
+        iou = self.iou_head(tokens[:, 1]).sigmoid()
         return Decoded(
-            logits=logits.unflatten(-1, fine.shape[-2:]),
-            iou=self.iou_head(tokens[:, 1]).sigmoid(),
+            logits=logits,
+            iou=iou,
             object_score=self.object_head(tokens[:, 0])[:, 0],
             tokens=mask_tokens,
+            preference=certainty(logits.detach()) if self.chooses_by_certainty else iou,
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 from napari_sam2.model.mask_decoder import Decoded
 
 IOU_WEIGHT = 2.0
-"""Weight of the predicted quality: it chooses the candidate, and it lags behind the masks."""
+"""Weight of the predicted quality, which lags behind the masks."""
 
 OTHERS_WEIGHT = 0.15
 """Weight of the mean of all candidates where only the best counts otherwise: bad ones are then seldom very bad."""
@@ -99,7 +99,7 @@ def decoder_loss(decoded: Decoded, target: Tensor, present: Tensor, is_ambiguous
 def choose(decoded: Decoded, is_ambiguous: bool) -> Tensor:
     """Return the candidate (R,) that inference would take."""
     if is_ambiguous:
-        return decoded.iou[:, 1:].argmax(1) + 1
+        return decoded.preference[:, 1:].argmax(1) + 1
     return torch.zeros(len(decoded.iou), dtype=torch.long, device=decoded.iou.device)
 
 
