@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import sys
@@ -20,28 +21,35 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "open_stacks.py"
 
 
 @pytest.fixture
-def command(monkeypatch):
+def weights(tmp_path):
+    path = tmp_path / "some.safetensors"
+    path.write_bytes(b"the fake model reads no weights")
+    return path
+
+
+@pytest.fixture
+def command(monkeypatch, weights):
     spec = importlib.util.spec_from_file_location("open_stacks", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
 
     def open_session(image, axis, model, device):
-        assert (axis, model, device) == (0, "some.safetensors", "auto")
+        assert (axis, model, device) == (0, str(weights), "auto")
         frames = ArrayFrames(image, StackView.default(3, 0))
         return Session(frames, InlineEngine(FakeSegmenter(frames)))
 
     monkeypatch.setattr(script, "Session", open_session)
 
     def call(*arguments):
-        monkeypatch.setattr(
-            sys, "argv", ["open_stacks.py", "--model", "some.safetensors", *arguments]
-        )
+        monkeypatch.setattr(sys, "argv", ["open_stacks.py", "--model", str(weights), *arguments])
         script.main()
 
     return call
 
 
-def test_a_quick_run_prints_means_of_groups_and_writes_every_object(command, tmp_path, capsys):
+def test_a_quick_run_prints_means_of_groups_and_writes_every_object(
+    command, weights, tmp_path, capsys
+):
     video, labels = moving_discs(20, 64, 6)
     np.savez(tmp_path / "discs.npz", image=video, labels=labels)
     (tmp_path / "discs.json").write_text('{"kind": "ct"}')
@@ -57,13 +65,14 @@ def test_a_quick_run_prints_means_of_groups_and_writes_every_object(command, tmp
     ):
         assert word in printed
     content = json.loads(out.read_text())
-    assert content["model"] == "some.safetensors"
+    assert content["model"] == str(weights)
+    assert content["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert [stack["name"] for stack in content["stacks"]] == [
         "generated_00",
         "generated_01",
         "discs",
     ]
-    assert [(stack["frames"], len(stack["objects"])) for stack in content["stacks"]] == [(8, 4)] * 3
+    assert [(stack["frames"], stack["objects"]) for stack in content["stacks"]] == [(8, 4)] * 3
     assert content["stacks"][2]["mean_J"] > 0.95
 
 
