@@ -110,6 +110,7 @@ def evaluate(
     )
     files = find_references(image, labels)[:limit]
     stacks = _Stacks(files, axis, kind, objects=objects, frames=frames)
+    stacks.check()
     _write([_run(job, stacks) for job in jobs], json_file, plot)
 
 
@@ -180,6 +181,13 @@ class _Stacks:
         kind = None if self.kind == "auto" else self.kind
         for file in self.files:
             yield file.read(self.axis, kind).limited(self.frames, self.objects)
+
+    def check(self) -> None:
+        """Read every stack once, so that a wrong one is refused before hours are spent on others."""
+        from napari_sam2.evaluation.stacks import first_prompts
+
+        for stack in self:
+            first_prompts(stack)
 
 
 @dataclass(frozen=True, slots=True)

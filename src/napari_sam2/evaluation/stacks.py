@@ -77,7 +77,7 @@ def evaluate_stack(
     LabelsError
         If the reference shows no object.
     """
-    protocol, prompted = protocol or Protocol(), _prompted(stack)
+    protocol, prompted = protocol or Protocol(), first_prompts(stack)
     work = Annotation(
         open_session(stack.image), stack.labels, prompted, protocol, annotator or Annotator()
     )
@@ -102,7 +102,7 @@ def evaluate_stack(
 
 def evaluate_floor(stack: ReferenceStack, floor: Floor) -> StackResult:
     """Score what needs no model: prompted by the reference mask (copy) or by one click (otsu) on one frame."""
-    prompted = _prompted(stack)
+    prompted = first_prompts(stack)
     if floor == "otsu" and stack.is_rgb:
         raise OptionError(
             f"Otsu's threshold needs grey values, and {stack.name} has colours",
@@ -120,6 +120,16 @@ def evaluate_floor(stack: ReferenceStack, floor: Floor) -> StackResult:
     )
 
 
+def first_prompts(stack: ReferenceStack) -> dict[int, int]:
+    """Return on which frame each object is prompted first; `LabelsError` if there is no object."""
+    if not stack.labels.any():
+        raise LabelsError(
+            f"the labels of {stack.name} show no object",
+            remedy="give labels with at least one id above 0, or more frames",
+        )
+    return prompt_frames(stack.labels, prompt_choice(stack.kind))
+
+
 def simulated_clicks(
     reference: np.ndarray, prompted: dict[int, int]
 ) -> dict[int, tuple[int, Click]]:
@@ -130,15 +140,6 @@ def simulated_clicks(
 def floor_score(predict: Predict, reference: np.ndarray, prompted: dict[int, int]) -> float:
     """Return the mean J of a prediction that needs no model."""
     return mean_over_objects(measure_objects(predict, reference, prompted, region_similarity))
-
-
-def _prompted(stack: ReferenceStack) -> dict[int, int]:
-    if not stack.labels.any():
-        raise LabelsError(
-            f"the labels of {stack.name} show no object",
-            remedy="give labels with at least one id above 0, or more frames",
-        )
-    return prompt_frames(stack.labels, prompt_choice(stack.kind))
 
 
 def _about(stack: ReferenceStack, prompted: dict[int, int], prompt: str) -> dict[str, Any]:
