@@ -371,6 +371,7 @@ def published_floors(readme):
         (("both.npz", "--protocol", "image", "--prompt", "box"), "protocol image starts with one"),
         (("both.npz", "--clicks", "3"), "--clicks is for offline, online and image"),
         (("both.npz", "--method", "copy", "--model", "nano"), "--method copy takes no --model"),
+        (("both.npz", "--method", "otsu", "--noisy"), "no --noisy"),
         (("both.npz", "--method", "copy", "--protocol", "online"), "the protocol vos"),
         (("both.npz", "--method", "copy", "--prompt", "click"), "the prompt mask"),
         (("both.npz", "--method", "otsu", "--prompt", "mask"), "the prompt click"),

@@ -47,14 +47,30 @@ def test_drawn_masks_have_no_time():
 
 
 def test_the_target_is_reached_in_the_first_round_that_has_it():
-    assert target_of(STEPS, 0.5) == Target(0.5, 0.5, None, None)
-    assert target_of(STEPS, 0.4) == Target(0.4, 1.0, 3, 1)
-    assert target_of(STEPS, 0.95) == Target(0.95, 0.0, None, None)
+    assert target_of(STEPS, 0.5) == Target(0.5, (Effort(1, 3), None))
+    assert target_of(STEPS, 0.4) == Target(0.4, (Effort(1, 3), Effort(1, 3)))
+    assert target_of(STEPS, 0.85) == Target(0.85, (Effort(2, 6), None))
+    assert target_of(STEPS, 0.95) == Target(0.95, (None, None))
+
+
+@pytest.mark.parametrize(
+    ("spent", "expected"),
+    [
+        ((Effort(1, 3), Effort(2, 6), Effort(3, 7)), (1.0, 6, 2)),
+        ((Effort(1, 3), Effort(2, 6), None), (2 / 3, 6, 2)),
+        ((Effort(1, 3), None, None), (1 / 3, None, None)),
+        ((Effort(1, 3), None), (0.5, None, None)),
+    ],
+)
+def test_an_object_that_never_got_there_counts_as_the_costliest(spent, expected):
+    target = Target(0.75, spent)
+    assert (target.reached, target.median_clicks, target.median_frames) == pytest.approx(expected)
 
 
 def test_of_two_objects_in_the_middle_the_costlier_one_is_the_median():
     steps = [*STEPS, ({1: Effort(2, 6), 2: Effort(3, 8)}, (_row(1, 1, 1), _row(2, 1, 1)))]
-    assert target_of(steps, 0.85) == Target(0.85, 1.0, 8, 3)
+    target = target_of(steps, 0.85)
+    assert (target.reached, target.median_clicks, target.median_frames) == (1.0, 8, 3)
 
 
 def test_on_a_single_frame_the_target_is_one_of_iou():
@@ -95,11 +111,10 @@ def test_a_curve_that_ended_early_stays_at_its_end_in_the_mean():
     assert [step.frames for step in curve] == [1, 1.5, 2]
 
 
-def test_a_target_that_one_stack_never_reached_has_no_mean_cost():
-    known, unknown = Target(0.75, 1.0, 6, 2), Target(0.75, 0.0, None, None)
-    assert average([_result(target=known), _result(target=known)]).target == known
-    mean = average([_result(target=known), _result(target=unknown)]).target
-    assert mean == Target(0.75, 0.5, None, None)
+def test_the_objects_of_all_stacks_are_asked_together_for_the_target():
+    first, second = Target(0.75, (Effort(1, 3), Effort(2, 6))), Target(0.75, (None,))
+    results = [_result(target=first), _result(target=second), _result()]
+    assert average(results).target == Target(0.75, (Effort(1, 3), Effort(2, 6), None))
 
 
 def test_stacks_are_grouped_by_kind_and_prompt():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from napari_sam2.evaluation.clicks import Annotator
-from napari_sam2.evaluation.protocols import Protocol
+from napari_sam2.evaluation.protocols import Effort, Protocol
 from napari_sam2.evaluation.results import CurvePoint, StackResult, Target
 from napari_sam2.evaluation.scores import FrameScore, MeanScore
 from napari_sam2.evaluation.tables import (
@@ -54,9 +54,9 @@ def test_a_curve_has_a_line_a_round():
 
 
 def test_the_target_is_told_in_words():
-    line = target_line(Target(0.75, 0.5, 6, None), "J&F")
-    assert line.startswith("J&F of 0.75: reached by 50% of the objects")
-    assert line.endswith("6.0 clicks, - frames")
+    line = target_line(Target(0.75, (Effort(2, 6), Effort(1, 3), None)), "J&F")
+    assert line.startswith("J&F of 0.75: reached by 67% of the objects")
+    assert line.endswith("6.0 clicks, 2.0 frames")
 
 
 def test_json_has_what_was_run_the_means_and_a_row_for_each_object_and_frame():

@@ -97,7 +97,7 @@ def evaluate(
 ) -> None:
     """Let a simulated person prompt the objects of stacks with reference masks, and score what a model makes of it."""
     _check_outputs(json_file, plot)
-    _check_method(method, model, protocol, prompt)
+    _check_method(method, bool(model) or noisy, protocol, prompt)
     from napari_sam2.evaluation.clicks import Annotator
     from napari_sam2.io.references import find_references
 
@@ -125,16 +125,14 @@ def _check_outputs(json_file: Path | None, plot: Path | None) -> None:
             )
 
 
-def _check_method(
-    method: str, models: Sequence[str] | None, protocol: str, prompt: str | None
-) -> None:
+def _check_method(method: str, has_model_options: bool, protocol: str, prompt: str | None) -> None:
     """Refuse options that a floor would leave unread."""
     if method == "model":
         return
     taken = {"copy": "mask", "otsu": "click"}[method]
-    if models or protocol != "vos" or prompt not in (None, taken):
+    if has_model_options or protocol != "vos" or prompt not in (None, taken):
         raise OptionError(
-            f"--method {method} takes no --model, the protocol vos and the prompt {taken}",
+            f"--method {method} takes no --model and no --noisy, the protocol vos and the prompt {taken}",
             remedy="leave these options out",
         )
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_sam2.evaluation.protocols import Effort
 from napari_sam2.evaluation.scores import (
-    NAN,
     FrameScore,
     MeanScore,
     mean_of,
@@ -38,16 +37,28 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How much it took until an object was good enough.
+    """How much it took until objects were good enough.
 
-    `value`: J&F, or IoU on a single frame; `reached`: share of objects that got there; `median_clicks`,
-    `median_frames`: over objects, None if fewer than half got there.
+    `value`: J&F, or IoU on a single frame; `spent`: what each object had cost when it got there, None if it never did.
     """
 
     value: float
-    reached: float
-    median_clicks: float | None
-    median_frames: float | None
+    spent: tuple[Effort | None, ...] = field(repr=False)
+
+    @property
+    def reached(self) -> float:
+        """Share of the objects that got there, NaN without any."""
+        return mean_of(effort is not None for effort in self.spent)
+
+    @property
+    def median_clicks(self) -> float | None:
+        """Clicks, median over all objects; None if half of them or more never got there."""
+        return _median([np.inf if effort is None else effort.clicks for effort in self.spent])
+
+    @property
+    def median_frames(self) -> float | None:
+        """Prompted frames, median over all objects; None as above."""
+        return _median([np.inf if effort is None else effort.frames for effort in self.spent])
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +126,7 @@ def target_of(steps: Sequence[Step], value: float, *, is_image: bool = False) ->
         {i: mean.J if is_image else mean.JF for i, mean in object_means(rows).items()}
         for _, rows in steps
     ]
-    spent = [_effort_to_reach(value, steps, scores, object_id) for object_id in scores[0]]
-    reached = [effort for effort in spent if effort is not None]
-    return Target(
-        value,
-        len(reached) / len(spent) if spent else NAN,
-        _median([np.inf if effort is None else effort.clicks for effort in spent]),
-        _median([np.inf if effort is None else effort.frames for effort in spent]),
-    )
+    return Target(value, tuple(_effort_to_reach(value, steps, scores, i) for i in scores[0]))
 
 
 def _effort_to_reach(
@@ -149,7 +153,11 @@ def group_means(results: Iterable[StackResult]) -> list[StackResult]:
 
 
 def average(results: Sequence[StackResult], group: str = "") -> StackResult:
-    """Return the mean over stacks; counts are added up, and a curve that ended early stays at its end."""
+    """Return the mean over stacks.
+
+    Counts are added up, the objects of all stacks are asked together for the target, and a curve that ended early
+    stays at its end.
+    """
     return StackResult(
         name=f"mean{': ' + group if group else ''} ({len(results)})",
         group=group,
@@ -158,7 +166,7 @@ def average(results: Sequence[StackResult], group: str = "") -> StackResult:
         num_frames=sum(result.num_frames for result in results),
         prompt=results[0].prompt,
         mean=_mean_of_means([result.mean for result in results]),
-        target=_mean_target([result.target for result in results if result.target is not None]),
+        target=_joint_target([result.target for result in results if result.target is not None]),
         curve=_mean_curve([result.curve for result in results]),
         **{name: _mean_if_any([getattr(result, name) for result in results]) for name in _OPTIONAL},
     )
@@ -178,16 +186,11 @@ def _mean_of_means(means: Sequence[MeanScore]) -> MeanScore:
     )
 
 
-def _mean_target(targets: Sequence[Target]) -> Target | None:
+def _joint_target(targets: Sequence[Target]) -> Target | None:
+    """Return the target of all objects of all stacks together."""
     if not targets:
         return None
-    is_known = all(target.median_clicks is not None for target in targets)
-    return Target(
-        targets[0].value,
-        mean_of(target.reached for target in targets),
-        mean_of(target.median_clicks for target in targets) if is_known else None,
-        mean_of(target.median_frames for target in targets) if is_known else None,
-    )
+    return Target(targets[0].value, tuple(spent for target in targets for spent in target.spent))
 
 
 def _mean_curve(curves: Sequence[tuple[CurvePoint, ...]]) -> tuple[CurvePoint, ...]:

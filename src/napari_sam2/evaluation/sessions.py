@@ -70,34 +70,38 @@ OpenSession = Callable[[np.ndarray], TrackingSession]
 
 
 class StopWatch:
-    """Wall time by the frame. The first frame of a run is left out where there are others: it may load the model."""
+    """Wall time by the frame. The first answer of all is left out: it may have loaded the model."""
 
     def __init__(self) -> None:
         self.seconds, self.frames = 0.0, 0
+        self._first: float | None = None
 
     @property
     def seconds_per_frame(self) -> float:
-        """Mean over all frames so far, 0 without any."""
-        return self.seconds / max(self.frames, 1)
+        """Mean over all frames but the first; that of the first if there is no other, and 0 without any."""
+        return self.seconds / self.frames if self.frames else self._first or 0.0
 
     def drive(self, run: Run, progress: Progress | None = None) -> None:
-        """Carry a propagation to its end."""
-        started = first_done = time.perf_counter()
-        frames: list[int] = []
+        """Carry a propagation to its end. A frame that it passes in both directions counts once."""
+        started, frames = time.perf_counter(), set()
         for done, tracked in enumerate(run, start=1):
-            frames.append(tracked.frame)
-            if done == 1:
-                first_done = time.perf_counter()
+            if self._first is None:
+                self._first = time.perf_counter() - started
+                started = time.perf_counter()
+            else:
+                frames.add(tracked.frame)
             if progress is not None:
                 progress(done / run.total)
-        ended = time.perf_counter()
-        others = set(frames[1:]) - set(frames[:1])
-        self.seconds += ended - (first_done if others else started)
-        self.frames += len(others) or len(set(frames))
+        self.seconds += time.perf_counter() - started
+        self.frames += len(frames)
 
     def time(self, act: Callable[[], object]) -> None:
         """Do something that answers one frame."""
         started = time.perf_counter()
         act()
-        self.seconds += time.perf_counter() - started
-        self.frames += 1
+        taken = time.perf_counter() - started
+        if self._first is None:
+            self._first = taken
+        else:
+            self.seconds += taken
+            self.frames += 1

@@ -119,7 +119,7 @@ def _summary(result: StackResult) -> dict[str, Any]:
         "frames": result.num_frames,
         "seconds_per_frame": result.seconds_per_frame,
         "prompt": result.prompt,
-        "target": result.target and asdict(result.target),
+        "target": result.target and _target(result.target),
         "curve": [
             {
                 "round": point.number,
@@ -130,6 +130,15 @@ def _summary(result: StackResult) -> dict[str, Any]:
             }
             for point in result.curve
         ],
+    }
+
+
+def _target(target: Target) -> dict[str, float | None]:
+    return {
+        "value": target.value,
+        "reached": target.reached,
+        "median_clicks": target.median_clicks,
+        "median_frames": target.median_frames,
     }
 
 
