@@ -290,6 +290,37 @@ def test_a_real_session_takes_grey_frames_and_colours(random_nano, discs):
         assert np.asarray(session.labels).shape == discs[0].shape
 
 
+class Bar:
+    """A progress bar that is only counted."""
+
+    def __init__(self):
+        self.pos = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, steps):
+        assert steps >= 0
+        self.pos += steps
+
+
+@pytest.mark.parametrize("protocol", ["vos", "offline", "online", "image"])
+def test_the_bar_of_each_stack_moves_forward(evaluate, changing, monkeypatch, protocol):
+    shown = {}
+
+    def progress_bar(total, label):
+        shown[label] = total, Bar()
+        return shown[label][1]
+
+    monkeypatch.setattr(command, "progress_bar", progress_bar)
+    evaluate("--protocol", protocol, "--prompted-frames", 2, stack=changing)
+    total, bar = shown["changing"]
+    assert bar.pos == total
+
+
 # Several models, curves
 
 

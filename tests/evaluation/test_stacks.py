@@ -76,6 +76,13 @@ def test_the_identity_of_objects_that_swap_is_seen(near_sighted, squares):
     assert result.ctc_seg == 1.0  # SEG does not ask who is who
 
 
+def test_prompted_masks_do_not_count_for_seg(near_sighted, squares):
+    stack = ReferenceStack("squares", squares, squares)
+    result = evaluate_stack(stack, lambda image: near_sighted(squares, reach=0))
+    assert result.ctc_seg == result.mean.J == 0.0
+    assert result.rows[0].J == 1.0  # the prompted one
+
+
 def test_correcting_offline_gives_a_curve_and_what_it_took_to_the_target(near_sighted, squares):
     stack = ReferenceStack("squares", squares, squares)
     result = evaluate_stack(
