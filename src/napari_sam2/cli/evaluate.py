@@ -88,7 +88,10 @@ def evaluate(
         Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the network runs.")
     ] = "auto",
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="OUT.json", help="All scores to write.")
+        Path | None,
+        typer.Option(
+            "--json", metavar="OUT.json", help="All scores to write; replaced if it exists."
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
