@@ -1,6 +1,7 @@
 """J and F of a model on whole stacks, beside what needs no model.
 
-    python benchmarks/open_stacks.py --model nano [--json OUT.json] [--quick] [--generated N] [--stacks FOLDER]
+    python benchmarks/open_stacks.py --model nano [--json OUT.json] [--quick] [--no-focus]
+                                     [--generated N] [--stacks FOLDER]
 
 Generated: the frozen validation sequences, one click an object on the first frame. Stacks: every NAME.npz of FOLDER
 (default ../shared/data, left out if it is not there), given the reference mask of each object's first frame in a
@@ -13,10 +14,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from napari_sam2 import Session, __version__
+from napari_sam2.core.options import NATIVE
 from napari_sam2.core.references import ReferenceStack
 from napari_sam2.evaluation.protocols import Protocol
 from napari_sam2.evaluation.results import StackResult, group_means
@@ -39,7 +42,10 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[ReferenceStack, Protocol
 
 def run(options: argparse.Namespace) -> tuple[StackResult, ...]:
     """Run all jobs and print each result as it is there."""
-    open_session = partial(Session, axis=0, model=options.model, device=options.device)
+    inference = replace(NATIVE, focus=options.focus)
+    open_session = partial(
+        Session, axis=0, model=options.model, device=options.device, options=inference
+    )
     results = []
     print(SUMMARY_HEAD)
     for stack, protocol in jobs(options):
@@ -60,6 +66,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="nano", help="a name, or a file of weights")
     parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--focus",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="look at small objects in a window",
+    )
     parser.add_argument("--generated", type=int, default=24, help="how many validation sequences")
     parser.add_argument("--stacks", type=Path, default=Path("../shared/data"))
     parser.add_argument(
@@ -71,7 +83,9 @@ def main() -> None:
     print("\n".join(["", *map(summary_line, group_means(results))]))
     if options.json:
         sha256 = weights_sha256(options.model)
-        evaluation = Evaluation(options.model, sha256, __version__, "model", results)
+        evaluation = Evaluation(
+            options.model, sha256, __version__, "model", results, focus=options.focus
+        )
         options.json.write_text(to_json([evaluation]), encoding="utf-8")
 
 

@@ -44,8 +44,8 @@ def opened(monkeypatch):
     """Put the fake model in the place of every model, and note what was opened."""
     opened = []
 
-    def open_session(image, model, device):
-        opened.append((image.shape, model, device))
+    def open_session(image, model, device, focus):
+        opened.append((image.shape, model, device, focus))
         frames = ArrayFrames(image, StackView.default(3, 0), rgb=image.ndim == 4)
         return Session(frames, InlineEngine(FakeSegmenter(frames)))
 
@@ -275,18 +275,33 @@ def test_frames_may_lie_along_another_axis(evaluate, opened, tmp_path, discs):
     for path, array in zip(paths, discs, strict=True):
         np.save(path, np.moveaxis(array[:, :30], 0, 2))
     evaluate("--axis", 2, "--objects", 1, stack=paths)
-    assert opened == [((6, 30, 48), "nano", "auto")]
+    assert opened == [((6, 30, 48), "nano", "auto", True)]
 
 
 def test_the_device_is_handed_on(evaluate, opened):
     evaluate("--device", "cpu")
-    assert opened[0][1:] == ("nano", "cpu")
+    assert opened[0][1:3] == ("nano", "cpu")
+
+
+def test_windows_around_small_objects_can_be_switched_off(evaluate, opened):
+    assert evaluate()[0]["focus"] is True
+    assert evaluate("--no-focus")[0]["focus"] is False
+    assert [focus for *_, focus in opened] == [True, False]
+    assert evaluate("--method", "copy")[0]["focus"] is None
+
+
+def test_focus_reaches_the_model(random_nano, discs, monkeypatch):
+    given = []
+    monkeypatch.setattr("napari_sam2.api.Session", lambda image, **more: given.append(more))
+    for focus in (True, False):
+        command.open_session(discs[0], str(random_nano), "cpu", focus)
+    assert [more["options"].focus for more in given] == [True, False]
 
 
 def test_a_real_session_takes_grey_frames_and_colours(random_nano, discs):
     image = np.repeat(discs[0][..., None], 3, axis=3)
     for stack in (discs[0], image):
-        session = command.open_session(stack, str(random_nano), "cpu")
+        session = command.open_session(stack, str(random_nano), "cpu", True)
         assert np.asarray(session.labels).shape == discs[0].shape
 
 

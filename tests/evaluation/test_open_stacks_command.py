@@ -28,13 +28,20 @@ def weights(tmp_path):
 
 
 @pytest.fixture
-def command(monkeypatch, weights):
+def opened():
+    """Whether each session that was opened looks at small objects in a window."""
+    return []
+
+
+@pytest.fixture
+def command(monkeypatch, weights, opened):
     spec = importlib.util.spec_from_file_location("open_stacks", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
 
-    def open_session(image, axis, model, device):
+    def open_session(image, axis, model, device, options):
         assert (axis, model, device) == (0, str(weights), "auto")
+        opened.append(options.focus)
         frames = ArrayFrames(image, StackView.default(3, 0))
         return Session(frames, InlineEngine(FakeSegmenter(frames)))
 
@@ -81,3 +88,10 @@ def test_without_the_folder_only_generated_sequences_are_run(command, tmp_path, 
     printed = capsys.readouterr().out
     assert "mean: generated (1)" in printed
     assert "medical" not in printed
+
+
+def test_windows_around_small_objects_can_be_switched_off(command, opened, tmp_path):
+    none = ("--quick", "--generated", "1", "--stacks", str(tmp_path / "nowhere"))
+    command(*none)
+    command(*none, "--no-focus")
+    assert opened == [True, False]

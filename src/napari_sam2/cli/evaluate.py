@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +11,7 @@ import typer
 
 from napari_sam2.cli.console import new_app, progress_bar
 from napari_sam2.core.errors import FileFormatError, OptionError
+from napari_sam2.core.options import NATIVE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,6 +88,9 @@ def evaluate(
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the network runs.")
     ] = "auto",
+    focus: Annotated[
+        bool, typer.Option(help="Look at small objects in a window that follows them.")
+    ] = True,
     json_file: Annotated[
         Path | None,
         typer.Option(
@@ -107,7 +111,7 @@ def evaluate(
     plan = _protocol(protocol, prompt, clicks, prompted_frames, pause)
     person = Annotator(noisy, seed)
     jobs: list[_Floor | _Model] = (
-        [_Model(name, device, plan, person, target) for name in _known(model or ["nano"])]
+        [_Model(name, device, focus, plan, person, target) for name in _known(model or ["nano"])]
         if method == "model"
         else [_Floor(method)]
     )
@@ -215,6 +219,7 @@ class _Model:
 
     name: str
     device: Literal["auto", "cpu", "cuda", "mps"]
+    focus: bool
     protocol: Protocol
     annotator: Annotator
     target: float
@@ -232,7 +237,7 @@ class _Model:
         )
 
     def _open(self, image: np.ndarray) -> TrackingSession:
-        return open_session(image, self.name, self.device)
+        return open_session(image, self.name, self.device, self.focus)
 
     def evaluation(self, results: Sequence[StackResult]) -> Evaluation:
         from napari_sam2 import __version__
@@ -247,14 +252,16 @@ class _Model:
             tuple(results),
             self.protocol,
             self.annotator,
+            self.focus,
         )
 
 
-def open_session(image: np.ndarray, model: str, device: Any) -> TrackingSession:
+def open_session(image: np.ndarray, model: str, device: Any, focus: bool) -> TrackingSession:
     """Open a session of a model on an image stack (T, Y, X) or (T, Y, X, 3)."""
     from napari_sam2.api import Session
 
-    return Session(image, axis=0, model=model, rgb=image.ndim == 4, device=device)
+    options = replace(NATIVE, focus=focus)
+    return Session(image, axis=0, model=model, rgb=image.ndim == 4, device=device, options=options)
 
 
 def _run(job: _Floor | _Model, stacks: _Stacks) -> Evaluation:
