@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sam2.evaluation.clicks import Click, correction_click, first_click, innermost_pixel
+from napari_sam2.evaluation.clicks import (
+    Annotator,
+    Click,
+    correction_click,
+    first_click,
+    innermost_pixel,
+)
 
 
 def _mask(*boxes, shape=(20, 30)):
@@ -64,3 +70,56 @@ def test_many_small_errors_do_not_add_up_to_a_large_one():
 def test_a_perfect_mask_needs_no_click():
     mask = _mask((2, 2, 7, 7))
     assert correction_click(mask, mask) is None
+
+
+def test_no_pixel_is_clicked_twice_though_the_error_stays():
+    reference, nothing, clicks = _mask((4, 4, 7, 7)), _mask(), []
+    for _ in range(9):
+        clicks.append(correction_click(nothing, reference, clicks))
+    assert clicks[0] == Click(5, 5, True)
+    assert len({(click.y, click.x) for click in clicks}) == 9
+    assert correction_click(nothing, reference, clicks) is None
+
+
+def test_an_exact_annotator_clicks_the_centre_and_draws_tight_boxes():
+    reference = _mask((4, 10, 9, 15))
+    assert Annotator().click(_mask(), reference) == Click(6, 12, True)
+    assert Annotator().box(reference) == (3.5, 9.5, 8.5, 14.5)
+
+
+def test_a_noisy_annotator_clicks_off_the_centre_but_always_on_what_is_meant():
+    reference = _mask((2, 2, 15, 20))
+    clicks = [Annotator(True, seed).click(_mask(), reference) for seed in range(30)]
+    assert all(click.positive and reference[click.y, click.x] for click in clicks)
+    assert len({(click.y, click.x) for click in clicks}) > 15
+    surplus = [Annotator(True, seed).click(~_mask(), reference) for seed in range(5)]
+    assert not any(click.positive or reference[click.y, click.x] for click in surplus)
+
+
+def test_a_noisy_annotator_never_clicks_a_pixel_twice():
+    reference, clicks = _mask((4, 4, 6, 6)), []
+    for _ in range(4):
+        clicks.append(Annotator(True).click(_mask(), reference, clicks))
+    assert len({(click.y, click.x) for click in clicks}) == 4
+    assert Annotator(True).click(_mask(), reference, clicks) is None
+
+
+def test_loose_boxes_hold_the_object_within_a_fifth_of_its_sides_and_inside_the_frame():
+    reference = _mask((5, 10, 15, 20))
+    boxes = np.array([Annotator(True, seed).box(reference) for seed in range(40)])
+    outward = (boxes - (4.5, 9.5, 14.5, 19.5)) * (-1, -1, 1, 1)
+    assert outward.min() > 0
+    assert 1.5 < outward.max() <= 2.0
+    for seed in range(10):
+        y0, x0, y1, x1 = Annotator(True, seed).box(~_mask())
+        assert (y0, x0, y1, x1) == (-0.5, -0.5, 19.5, 29.5)
+
+
+def test_noise_depends_on_seed_and_place_alone():
+    reference = _mask((2, 2, 15, 20))
+
+    def click(seed, place):
+        return Annotator(True, seed).click(_mask(), reference, (), place)
+
+    assert click(3, (1, 0)) == click(3, (1, 0))
+    assert len({click(seed, (i, t)) for seed in (0, 1) for i in (1, 2) for t in (0, 1)}) > 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import sys
@@ -20,28 +21,42 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "open_stacks.py"
 
 
 @pytest.fixture
-def command(monkeypatch):
+def weights(tmp_path):
+    path = tmp_path / "some.safetensors"
+    path.write_bytes(b"the fake model reads no weights")
+    return path
+
+
+@pytest.fixture
+def opened():
+    """Whether each session that was opened looks at small objects in a window."""
+    return []
+
+
+@pytest.fixture
+def command(monkeypatch, weights, opened):
     spec = importlib.util.spec_from_file_location("open_stacks", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
 
-    def open_session(image, axis, model, device):
-        assert (axis, model, device) == (0, "some.safetensors", "auto")
+    def open_session(image, axis, model, device, options):
+        assert (axis, model, device) == (0, str(weights), "auto")
+        opened.append(options.focus)
         frames = ArrayFrames(image, StackView.default(3, 0))
         return Session(frames, InlineEngine(FakeSegmenter(frames)))
 
     monkeypatch.setattr(script, "Session", open_session)
 
     def call(*arguments):
-        monkeypatch.setattr(
-            sys, "argv", ["open_stacks.py", "--model", "some.safetensors", *arguments]
-        )
+        monkeypatch.setattr(sys, "argv", ["open_stacks.py", "--model", str(weights), *arguments])
         script.main()
 
     return call
 
 
-def test_a_quick_run_prints_means_of_groups_and_writes_every_object(command, tmp_path, capsys):
+def test_a_quick_run_prints_means_of_groups_and_writes_every_object(
+    command, weights, tmp_path, capsys
+):
     video, labels = moving_discs(20, 64, 6)
     np.savez(tmp_path / "discs.npz", image=video, labels=labels)
     (tmp_path / "discs.json").write_text('{"kind": "ct"}')
@@ -57,13 +72,14 @@ def test_a_quick_run_prints_means_of_groups_and_writes_every_object(command, tmp
     ):
         assert word in printed
     content = json.loads(out.read_text())
-    assert content["model"] == "some.safetensors"
+    assert content["model"] == str(weights)
+    assert content["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert [stack["name"] for stack in content["stacks"]] == [
         "generated_00",
         "generated_01",
         "discs",
     ]
-    assert [(stack["frames"], len(stack["objects"])) for stack in content["stacks"]] == [(8, 4)] * 3
+    assert [(stack["frames"], stack["objects"]) for stack in content["stacks"]] == [(8, 4)] * 3
     assert content["stacks"][2]["mean_J"] > 0.95
 
 
@@ -72,3 +88,10 @@ def test_without_the_folder_only_generated_sequences_are_run(command, tmp_path, 
     printed = capsys.readouterr().out
     assert "mean: generated (1)" in printed
     assert "medical" not in printed
+
+
+def test_windows_around_small_objects_can_be_switched_off(command, opened, tmp_path):
+    none = ("--quick", "--generated", "1", "--stacks", str(tmp_path / "nowhere"))
+    command(*none)
+    command(*none, "--no-focus")
+    assert opened == [True, False]

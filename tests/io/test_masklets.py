@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_sam2.core.errors import FileFormatError, FrameReadError, LabelsError
 from napari_sam2.io.masklets import Spacing, read_labels, read_spacing, write_labels
@@ -99,3 +100,50 @@ def test_a_file_that_holds_no_labels_is_refused(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(LabelsError, match="not labels"):
         read_labels(tmp_path / "a.npy")
+
+
+def write_masks(folder, *masks):
+    folder.mkdir(exist_ok=True)
+    for t, mask in enumerate(masks):
+        Image.fromarray(np.asarray(mask, np.uint8)).save(folder / f"{t:03}.png")
+    return folder
+
+
+def test_a_folder_of_grey_masks_is_a_label_stack(tmp_path):
+    masks = labels_of((12, 5, 6), np.uint8)
+    np.testing.assert_array_equal(read_labels(write_masks(tmp_path / "m", *masks)), masks)
+
+
+def test_pixels_that_are_not_annotated_become_background(tmp_path):
+    folder = write_masks(tmp_path / "m", [[0, 1, 255]], [[2, 0, 255]])
+    assert read_labels(folder).tolist() == [[[0, 1, 0]], [[2, 0, 0]]]
+
+
+def test_a_mask_of_0_and_255_has_one_object(tmp_path):
+    folder = write_masks(tmp_path / "m", [[0, 255, 255]])
+    assert read_labels(folder).tolist() == [[[0, 255, 255]]]
+
+
+def test_a_folder_may_hold_masks_as_tiff(tmp_path):
+    masks = labels_of((2, 5, 6), np.uint16)
+    for t, mask in enumerate(masks):
+        write_labels(tmp_path / f"{t}.tif", mask)
+    np.testing.assert_array_equal(read_labels(tmp_path), masks)
+
+
+def test_masks_with_colours_of_several_sizes_or_damaged_are_refused(tmp_path):
+    with pytest.raises(LabelsError, match="colours"):
+        read_labels(write_masks(tmp_path / "rgb", np.zeros((4, 4, 3))))
+    with pytest.raises(LabelsError, match="differ in shape"):
+        read_labels(write_masks(tmp_path / "sizes", np.zeros((4, 4)), np.zeros((4, 5))))
+    folder = write_masks(tmp_path / "damaged", np.zeros((4, 4)))
+    (folder / "000.png").write_bytes(b"not a picture")
+    with pytest.raises(FileFormatError, match=r"000\.png cannot be read"):
+        read_labels(folder)
+
+
+def test_an_archive_has_its_labels_under_that_name_or_another(tmp_path):
+    labels = labels_of((4, 5, 6), np.uint16)
+    np.savez(tmp_path / "a.npz", image=labels + 1, labels=labels, other=labels + 2)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.npz"), labels)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.npz", "other"), labels + 2)

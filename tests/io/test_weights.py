@@ -94,6 +94,15 @@ def test_resolving_takes_names_and_files_and_lists_the_choices_for_anything_else
         weights.resolve("giant")
 
 
+def test_the_hash_of_any_weights_is_that_of_their_file(tmp_path):
+    (tmp_path / "mine.safetensors").write_bytes(CONTENT)
+    expected = hashlib.sha256(CONTENT).hexdigest()
+    assert weights.weights_sha256(tmp_path / "mine.safetensors") == expected
+    assert len(weights.weights_sha256("nano")) == 64
+    with pytest.raises(OptionError):
+        weights.weights_sha256("giant")
+
+
 def test_fetching_goes_through_the_checked_download(home, entry, monkeypatch):
     asked = []
     monkeypatch.setattr(

@@ -66,7 +66,8 @@ def segment(sample: Sample, model: str) -> Outcome:
 
     from napari_sam2.api import Session
     from napari_sam2.evaluation.objects import prompt_frames
-    from napari_sam2.evaluation.stacks import drive, simulated_clicks
+    from napari_sam2.evaluation.sessions import StopWatch
+    from napari_sam2.evaluation.stacks import simulated_clicks
 
     clicks = simulated_clicks(sample.labels, prompt_frames(sample.labels, "first"))
     session = Session(sample.image, axis=0, model=model)
@@ -74,10 +75,10 @@ def segment(sample: Sample, model: str) -> Outcome:
         for object_id, (frame, click) in clicks.items():
             session.add_points(object_id, frame, [(click.y, click.x)], labels=[1])
             bar.update(1)
-    run = session.propagate()
+    run, watch = session.propagate(), StopWatch()
     with progress_bar(run.total, "frames") as bar:
-        seconds_per_frame = drive(run, lambda done, total: bar.update(1))
-    return Outcome(np.asarray(session.labels), clicks, seconds_per_frame)
+        watch.drive(run, lambda done: bar.update(1))
+    return Outcome(np.asarray(session.labels), clicks, watch.seconds_per_frame)
 
 
 def _check_folder(out: Path) -> None:
@@ -115,17 +116,17 @@ def _write(out: Path, sample: Sample, model: str, outcome: Outcome) -> RunReport
 
 
 def _score(out: Path, sample: Sample, model: str, outcome: Outcome) -> RunReport:
-    import numpy as np
-
     from napari_sam2 import __version__
     from napari_sam2.evaluation.floors import otsu_prediction
+    from napari_sam2.evaluation.objects import from_labels
     from napari_sam2.evaluation.region import copy_prediction
     from napari_sam2.evaluation.report import RunReport
-    from napari_sam2.evaluation.stacks import floor_score, score_labels
+    from napari_sam2.evaluation.scores import mean_score, score_frames
+    from napari_sam2.evaluation.stacks import floor_score
 
     truth = sample.labels
     prompted = {object_id: frame for object_id, (frame, _) in outcome.clicks.items()}
-    scores = score_labels(outcome.labels, truth, prompted)
+    scores = mean_score(score_frames(from_labels(outcome.labels), truth, prompted))
     floors = {
         "copy": copy_prediction(truth, prompted),
         "otsu": otsu_prediction(sample.image, outcome.clicks),
@@ -133,8 +134,8 @@ def _score(out: Path, sample: Sample, model: str, outcome: Outcome) -> RunReport
     return RunReport(
         model=model,
         version=__version__,
-        mean_J=float(np.mean([score.J for score in scores])),
-        mean_F=float(np.mean([score.F for score in scores])),
+        mean_J=scores.J,
+        mean_F=scores.F,
         seconds_per_frame=outcome.seconds_per_frame,
         objects=len(prompted),
         frames=len(sample.image),

@@ -12,6 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from napari_sam2.core.references import StackKind
+
 PromptFrame = Literal["first", "largest"]
 """Prompt an object where it appears first (time-lapse), or on its largest section (z-stack)."""
 
@@ -41,6 +43,11 @@ def object_ids(labels: np.ndarray) -> tuple[int, ...]:
     """Return the ids in `labels`, background 0 left out, in increasing order."""
     ids = np.unique(labels)
     return tuple(int(i) for i in ids[ids > 0])
+
+
+def prompt_choice(kind: StackKind) -> PromptFrame:
+    """Return where objects of a time-lapse or a z-stack are prompted."""
+    return "first" if kind == "time" else "largest"
 
 
 def prompt_frames(reference: np.ndarray, choice: PromptFrame) -> dict[int, int]:

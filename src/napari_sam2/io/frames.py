@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,27 +57,31 @@ def open_frames(path: str | Path, axis: int = 0) -> ArrayFrames:
     return ArrayFrames(opened.array, view, rgb=opened.is_rgb, name=opened.name)
 
 
-def open_image(path: str | Path) -> OpenedImage:
-    """Open a file or folder as one array without reading its pixels, where the format allows it."""
+def open_image(path: str | Path, array: str = "image") -> OpenedImage:
+    """Open a file or folder as one array without reading its pixels, where the format allows it.
+
+    `array`: which one of an .npz archive; not needed if it holds only one.
+    """
     path = Path(path).expanduser()
     if not path.exists():
         raise FrameReadError(f"there is no file or folder {path}", remedy="check the path")
-    opener = _opener(path)
+    opener = _opener(path, array)
     with _failing_as_format_error(path):
         return opener(path)
 
 
-def _opener(path: Path) -> Callable[[Path], OpenedImage]:
+def _opener(path: Path, array: str) -> Callable[[Path], OpenedImage]:
     if path.is_dir():
-        markers = ("zarr.json", ".zarray", ".zgroup")
-        return _open_zarr if any((path / name).exists() for name in markers) else _open_folder
+        return _open_folder if is_folder_of_pictures(path) else _open_zarr
     suffix = path.suffix.lower()
     if suffix in TIFF_SUFFIXES:
         return _open_tiff
     if suffix in PICTURE_SUFFIXES:
         return _open_picture
-    if suffix in _NUMPY_OPENERS:
-        return _NUMPY_OPENERS[suffix]
+    if suffix == ".npy":
+        return _open_npy
+    if suffix == ".npz":
+        return partial(_open_npz, name=array)
     raise FileFormatError(
         f"files of kind '{path.suffix or path.name}' cannot be opened: {path}",
         remedy=f"supported are {_SUPPORTED}",
@@ -124,9 +129,9 @@ def _open_npy(path: Path) -> OpenedImage:
     return OpenedImage(array, _looks_like_rgb(array), path.name)
 
 
-def _open_npz(path: Path) -> OpenedImage:
+def _open_npz(path: Path, name: str) -> OpenedImage:
     with np.load(path, allow_pickle=False) as archive:
-        key = "image" if "image" in archive.files else _only(archive.files, path, "arrays", "image")
+        key = name if name in archive.files else _only(archive.files, path, "arrays", name)
         array = archive[key]
     return OpenedImage(array, _looks_like_rgb(array), path.name)
 
@@ -146,18 +151,31 @@ def _open_zarr(path: Path) -> OpenedImage:
 
 
 def _open_folder(path: Path) -> OpenedImage:
-    suffixes = (*PICTURE_SUFFIXES, *TIFF_SUFFIXES)
-    files = [file for file in path.iterdir() if file.suffix.lower() in suffixes]
-    files = [file for file in files if not file.name.startswith(".")]
-    if not files:
-        raise FileFormatError(
-            f"folder {path} holds no pictures", remedy=f"supported are {_SUPPORTED}"
-        )
-    stack = _FolderStack(sorted(files, key=_natural))
+    stack = _FolderStack(list_pictures(path))
     return OpenedImage(stack, len(stack.shape) == 4, path.name)
 
 
-_NUMPY_OPENERS = {".npy": _open_npy, ".npz": _open_npz}
+def is_folder_of_pictures(folder: Path) -> bool:
+    """Tell a folder of pictures from one that is a zarr array or group."""
+    return not any((folder / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Return the pictures of a folder in natural order: frame_10 comes after frame_9.
+
+    Raises
+    ------
+    FileFormatError
+        If there are none.
+    """
+    suffixes = (*PICTURE_SUFFIXES, *TIFF_SUFFIXES)
+    files = [file for file in folder.iterdir() if file.suffix.lower() in suffixes]
+    files = [file for file in files if not file.name.startswith(".")]
+    if not files:
+        raise FileFormatError(
+            f"folder {folder} holds no pictures", remedy=f"supported are {_SUPPORTED}"
+        )
+    return sorted(files, key=_natural)
 
 
 class _FolderStack:

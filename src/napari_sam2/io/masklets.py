@@ -12,10 +12,19 @@ import numpy as np
 from napari_sam2.core.arrays import ArrayLikeStack
 from napari_sam2.core.errors import FileFormatError, FrameReadError, LabelsError
 from napari_sam2.io.atomic import replacing
-from napari_sam2.io.frames import TIFF_SUFFIXES, open_image
+from napari_sam2.io.frames import (
+    TIFF_SUFFIXES,
+    is_folder_of_pictures,
+    list_pictures,
+    open_image,
+)
 
 _IMAGEJ_LIMIT = 4_000_000_000
 """Bytes. ImageJ's variant of TIFF has 32-bit offsets."""
+
+
+NOT_ANNOTATED = 255
+"""In masks of DAVIS: a pixel about which the reference says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +77,65 @@ def write_labels(
     return path
 
 
-def read_labels(path: str | Path) -> np.ndarray:
-    """Return a label image or stack.
+def read_labels(path: str | Path, array: str = "labels") -> np.ndarray:
+    """Return a label image or stack, axes as in the file; a folder of pictures becomes (T, Y, X).
+
+    Parameters
+    ----------
+    path : str or Path
+        Any stack that `open_image` opens. In a folder, a picture with a palette holds ids, as those of DAVIS do; their
+        id 255 means "not annotated" and becomes background, unless it is the only one.
+    array : str
+        Which array of an .npz archive; not needed if it holds only one.
 
     Raises
     ------
     LabelsError
         The file does not hold whole numbers.
     """
-    opened = open_image(path)
-    array = np.asarray(opened.array[...])
-    if opened.is_rgb or array.dtype.kind not in "bui":
+    path = Path(path).expanduser()
+    if path.is_dir() and is_folder_of_pictures(path):
+        return _read_annotations(path)
+    opened = open_image(path, array)
+    labels = np.asarray(opened.array[...])
+    if opened.is_rgb or labels.dtype.kind not in "bui":
         raise LabelsError(
-            f"'{opened.name}' holds {array.dtype} {array.shape}, not labels",
+            f"'{opened.name}' holds {labels.dtype} {labels.shape}, not labels",
             remedy="labels are whole numbers, one a pixel",
         )
-    return array
+    return labels
+
+
+def _read_annotations(folder: Path) -> np.ndarray:
+    frames = [_read_annotation(path) for path in list_pictures(folder)]
+    shapes = {frame.shape for frame in frames}
+    if len(shapes) > 1:
+        raise LabelsError(
+            f"the masks in {folder} differ in shape: {', '.join(map(str, sorted(shapes)))}",
+            remedy="all masks of a sequence have the size of its frames",
+        )
+    labels = np.stack(frames)
+    has_others = bool(((labels > 0) & (labels != NOT_ANNOTATED)).any())
+    return np.where(labels == NOT_ANNOTATED, 0, labels) if has_others else labels
+
+
+def _read_annotation(path: Path) -> np.ndarray:
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        return read_labels(path)
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            if picture.mode in ("RGB", "RGBA"):
+                raise LabelsError(
+                    f"{path} holds colours, not labels",
+                    remedy="masks are pictures with a palette, or grey ones whose values are ids",
+                )
+            return np.asarray(picture)
+    except (OSError, UnidentifiedImageError) as error:
+        raise FileFormatError(
+            f"{path} cannot be read: {error}", kept="no labels were read"
+        ) from error
 
 
 def read_spacing(path: str | Path) -> Spacing | None:

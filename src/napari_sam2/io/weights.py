@@ -231,6 +231,12 @@ def open_weights(path: Path) -> OpenedWeights:
     return OpenedWeights(path, file, "official", entry)
 
 
+def weights_sha256(model: str | Path) -> str:
+    """Return the SHA-256, hexadecimal, of the weights file meant by `model`; see `resolve`."""
+    with _open(resolve(model)) as file:
+        return sha256_of(file)
+
+
 def _looks_like_safetensors(file: BinaryIO) -> bool:
     start = file.read(9)
     file.seek(0)
