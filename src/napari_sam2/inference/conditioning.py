@@ -145,11 +145,11 @@ class Conditioner:
         """Answer first clicks, which say nothing about the object's size: look, then look closer at what was found."""
         point = said.places[0]
         answer = self._look(prompts, self._focus.first_look(point))
-        for closer in self._focus.closer_looks(point):
+        for smaller in self._focus.closer_looks(point):
             if answer.is_visible:
                 break
-            if all(closer.contains(y, x) for y, x in said.places):
-                answer = self._look(prompts, closer)
+            if all(smaller.contains(y, x) for y, x in said.places):
+                answer = self._look(prompts, smaller)
         if not answer.is_visible:
             return answer
         view = self._focus.window_for(widened(answer.box, said.places))
