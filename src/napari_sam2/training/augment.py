@@ -18,7 +18,7 @@ def enlarged(clips: Clips, side: int) -> Clips:
     return Clips(images.unflatten(0, clips.images.shape[:2]), labels.long())
 
 
-def turned(clips: Clips, generator: torch.Generator) -> Clips:
+def turned(clips: Clips, generator: torch.Generator, *, may_reverse: bool = True) -> Clips:
     """Mirror or transpose clips, and sometimes reverse their time: never back to what they were."""
     choice = int(torch.randint(1, 8, (1,), generator=generator))
 
@@ -30,6 +30,6 @@ def turned(clips: Clips, generator: torch.Generator) -> Clips:
         return values.transpose(-1, -2) if choice & 4 else values
 
     images, labels = turn(clips.images), turn(clips.labels)
-    if torch.rand(1, generator=generator) < 0.5:
+    if torch.rand(1, generator=generator) < 0.5 and may_reverse:
         images, labels = images.flip(1), labels.flip(1)
     return Clips(images.contiguous(), labels.contiguous())

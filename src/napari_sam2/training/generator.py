@@ -78,6 +78,7 @@ class ClipGenerator:
         smallest: float = 0.0,
         window: int = 0,
         easy: float = 0.0,
+        gap: int = 0,
     ) -> Clips:
         """Draw `num_clips` clips of `num_frames` frames; the same generator state gives the same clips.
 
@@ -93,11 +94,18 @@ class ClipGenerator:
             Side of the window of the frame that is drawn, at the frame's scale; 0 draws all of it.
         easy : float
             Part of the clips that show plain bright objects.
+        gap : int
+            That many frames pass unseen after the first one.
         """
         style = draw_styles(num_clips, generator, smallest, easy)
-        scene = _Scene(style, num_frames, self.side, window, len(self.bank), generator)
+        length = num_frames + gap
+        scene = _Scene(style, length, self.side, window, len(self.bank), generator)
         frames, labels = [], []
-        for t in range(num_frames):
+        for t in range(length):
+            if t:
+                scene.advance(t)
+            if 1 <= t <= gap:
+                continue
             label, signals = scene.render(t, self.bank)
             labels.append(label)
             frames.append(signals)
@@ -279,9 +287,7 @@ class _Scene:
     # --- one frame ---------------------------------------------------------------------------------------------
 
     def render(self, t: int, bank: Tensor) -> tuple[Tensor, Tensor]:
-        """Return labels (B, S, S) and the light before the camera (B, S, S) of frame `t`; advances the motion."""
-        if t:
-            self._advance(t)
+        """Return labels (B, S, S) and the light before the camera (B, S, S) of frame `t`, the one advanced to."""
         x, y = self._warped(t)
         best, second, owner = self._nearest(t, x, y)
         radius = self._sizes(t)[0].gather(1, owner)
@@ -294,7 +300,8 @@ class _Scene:
         size = (self.batch, self.side, self.side)
         return label.view(size), light.view(size)
 
-    def _advance(self, t: int) -> None:
+    def advance(self, t: int) -> None:
+        """Move everything on to frame `t`, the one after the present one."""
         bodies = self.bodies
         kick = self._normal(self.batch, MAX_OBJECTS, 2) * self.agitation
         bodies.velocity = 0.85 * bodies.velocity + 0.5 * kick

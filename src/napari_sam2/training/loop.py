@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -49,7 +50,8 @@ class TrainOptions:
     run) it trains on windows of frames, then on whole frames. From `clips_from` on, all steps but every
     `image_every`-th take clips of `frames` frames with memory, in the last `long_share` clips of
     `long_frames`. `zooms`: how often clips are drawn that many times smaller and enlarged, as a small object is
-    shown that the model looks at through a window of the frame. Amounts are those of one process.
+    shown that the model looks at through a window of the frame; `gaps`: how often that many frames of a clip pass
+    unseen after the first one. Amounts are those of one process.
     """
 
     config: str = "nano"
@@ -71,6 +73,7 @@ class TrainOptions:
     long_share: float = 0.15
     long_frames: int = 8
     zooms: tuple[tuple[int, float], ...] = ((1, 1.0),)
+    gaps: tuple[tuple[int, float], ...] = ((0, 1.0),)
     large_radius: float = 14.0
     large_until: tuple[float, float] = (0.1, 0.5)
     easy_until: tuple[float, float] = (0.04, 0.14)
@@ -94,6 +97,7 @@ class TrainOptions:
             "frames": 5,
             "long_share": 0.12,
             "zooms": ((1, 0.6), (2, 0.27), (4, 0.13)),
+            "gaps": ((0, 0.4), (3, 0.2), (6, 0.2), (10, 0.2)),
             "large_until": (0.0, 0.0),
             "easy_until": (0.0, 0.0),
             "lr": 6e-4,
@@ -262,7 +266,7 @@ class Trainer:
             self.team.share(self.net)
             self.is_calibrated = True
         corner = plan.corner(self.net.config, options.window) if is_window else (0, 0)
-        one_step = image_step if is_image else clip_step
+        one_step = image_step if is_image else partial(clip_step, gap=self._zoom_and_gap(frames)[1])
         # The fused attention kernel's backward pass is the slowest part of a step on a CPU.
         with (
             sdpa_kernel(SDPBackend.MATH),
@@ -287,23 +291,35 @@ class Trainer:
         """Draw clips, or turn those of the step before: drawing costs as much as a third of a step."""
         options = self.options
         turn = self.step % options.reuse
-        seed, zoom = self._seed(self.step - turn), self._zoom(self.step - turn)
+        seed = self._seed(self.step - turn)
+        zoom, gap = self._zoom_and_gap(frames)
         key = (seed, number, frames, window)
         if self._batch is None or self._batch[0] != key:
             source = torch.Generator().manual_seed(seed)
             smallest = self._smallest()
             easy = 1 - self._part(options.easy_until)
             side = window or self.net.config.image_size
-            drawn = self.clip_source.draw(number, frames, source, smallest, side // zoom, easy)
+            drawn = self.clip_source.draw(number, frames, source, smallest, side // zoom, easy, gap)
             self._batch = key, enlarged(drawn, side)
         clips = self._batch[1]
-        return turned(clips, generator) if turn else clips
+        return turned(clips, generator, may_reverse=gap == 0) if turn else clips
 
-    def _zoom(self, step: int) -> int:
-        """Return how much the clips of a step are enlarged; the same on all processes."""
-        source = torch.Generator().manual_seed(self.options.seed + MAX_SEED * (step + 1) + 1)
-        zooms, shares = zip(*self.options.zooms, strict=True)
-        return int(zooms[torch.multinomial(torch.tensor(shares), 1, generator=source)])
+    def _zoom_and_gap(self, frames: int) -> tuple[int, int]:
+        """Return how much the present clips are enlarged, and how many frames they leave out; for all processes."""
+        options = self.options
+        first = self.step - self.step % options.reuse  # clips are used again
+        source = torch.Generator().manual_seed(options.seed + MAX_SEED * (first + 1) + 1)
+        zoom, gap = (
+            table[
+                int(
+                    torch.multinomial(
+                        torch.tensor([share for _, share in table]), 1, generator=source
+                    )
+                )
+            ][0]
+            for table in (options.zooms, options.gaps)
+        )
+        return zoom, gap if frames > 2 else 0
 
     def _smallest(self) -> float:
         """Smallest median radius, pixels: large objects first, then all sizes."""

@@ -22,7 +22,11 @@ class Picked(NamedTuple):
 
 
 def pick_objects(
-    labels: Tensor, per_clip: int, generator: torch.Generator, min_area: float = 24
+    labels: Tensor,
+    per_clip: int,
+    generator: torch.Generator,
+    min_area: float = 24,
+    later: Tensor | None = None,
 ) -> Picked:
     """Pick up to `per_clip` objects that are visible in `labels` (B, S, S); tiny ones less often.
 
@@ -36,18 +40,29 @@ def pick_objects(
         Source of chance.
     min_area : float
         Smallest visible area, pixels.
+    later : Tensor of shape (B, S, S), int64, optional
+        A later frame: objects that are gone there are seldom picked.
     """
     batch = len(labels)
-    area = torch.zeros(batch, MAX_OBJECTS + 1)
-    area.scatter_add_(1, labels.flatten(1), torch.ones(1).expand(batch, labels[0].numel()))
+    area = _areas(labels)
     weight = (area / 200).clamp(0.25, 1) * (area >= min_area) * (area < 0.4 * labels[0].numel())
     weight[:, 0] = 0
+    if later is not None:
+        weight = weight * torch.where(_areas(later) > 0, 1.0, 0.1)
     # Weighted choice without replacement: the largest of weighted random keys.
     keys = torch.rand(weight.shape, generator=generator) ** (1 / weight.clamp(min=1e-6))
     best, ids = torch.where(weight > 0, keys, -1.0).topk(per_clip, dim=1)
     rows = torch.arange(batch)[:, None].expand_as(ids)
     is_real = best >= 0
     return Picked(rows[is_real], ids[is_real])
+
+
+def _areas(labels: Tensor) -> Tensor:
+    """Return the pixels of every label, (B, MAX_OBJECTS + 1)."""
+    area = torch.zeros(len(labels), MAX_OBJECTS + 1)
+    return area.scatter_add_(
+        1, labels.flatten(1), torch.ones(1).expand(len(labels), labels[0].numel())
+    )
 
 
 def object_masks(labels: Tensor, picked: Picked) -> Tensor:

@@ -216,14 +216,18 @@ class _Memory:
     maps: list[Tensor]
     pointers: list[Tensor]
 
-    def condition(self, net: Sam2, stride16: Tensor, stride: int) -> Tensor:
-        """Condition a frame on the first frame and all later ones; frames are `stride` apart."""
+    def condition(self, net: Sam2, stride16: Tensor, stride: int, gap: int) -> Tensor:
+        """Condition a frame on the first frame and all later ones.
+
+        Frames are `stride` apart, the first two `gap` more.
+        """
         newest = len(self.maps)
         # The first frame is a conditioning frame; k frames back has row k - 1, and there are only so many rows.
         last_row = net.config.memory.num_frames - 1
         keep = [s for s in range(1, newest) if (newest - s) * stride <= last_row]
         rows = [last_row] + [(newest - s) * stride - 1 for s in keep]
-        offsets = torch.tensor([(newest - s) * stride / 15 for s in range(newest)])
+        passed = [newest + gap] + [newest - s for s in range(1, newest)]
+        offsets = torch.tensor(passed) * (stride / 15)
         return net.condition(
             stride16,
             torch.stack([self.maps[s] for s in (0, *keep)], 1),
@@ -249,14 +253,21 @@ def clip_step(
     plan: Plan,
     generator: torch.Generator,
     corner: tuple[int, int] = (0, 0),
+    gap: int = 0,
 ) -> StepResult:
-    """Prompt objects on the first frame by mask, click or box, then follow them with memory of the own predictions."""
+    """Prompt objects on the first frame by mask, click or box, then follow them with memory of the own predictions.
+
+    `gap`: that many frames lie unseen between the first two. The second one is then remembered as it truly is, like the
+    last frame of a pass that went well so far: objects are far from where they were prompted, and what counts is where
+    they were last.
+    """
     origin = torch.tensor(corner) * net.config.stride
     frames = clips.labels.shape[1]
     side = clips.images.shape[-1]
     features = net.encode_image(normalise(clips.images.flatten(0, 1)))
     scene = scene_loss(head(features.stride4), clips.labels.flatten(0, 1)) + _loudness(features)
-    picked = pick_objects(clips.labels[:, 0], per_clip, generator)
+    later = clips.labels[:, 1] if gap else None
+    picked = pick_objects(clips.labels[:, 0], per_clip, generator, later=later)
     if not len(picked.rows):
         return StepResult(scene, {"scene": float(scene.detach())})
     masks = [object_masks(clips.labels[:, t], picked) for t in range(frames)]
@@ -266,11 +277,13 @@ def clip_step(
     total = total + scene
     picked = type(picked)(picked.rows[order], picked.ids[order])
     tracked: list[Loss] = []
-    for t in range(1, frames):
+    if gap:
+        _remember_truth(net, features.select(picked.rows * frames + 1), masks[1][order], memory)
+    for t in range(2 if gap else 1, frames):
         own = features.select(picked.rows * frames + t)
         mask = masks[t][order]
         covered, present = coverage(mask), mask.sum((1, 2)) > 4
-        conditioned = memory.condition(net, own.stride16, plan.stride)
+        conditioned = memory.condition(net, own.stride16, plan.stride, gap)
         decoded = _decode(net, conditioned, own, None, None)
         tracked.append(decoder_loss(decoded, covered, present, is_ambiguous=True))
         chosen = choose(decoded, True)
@@ -288,8 +301,10 @@ def clip_step(
             total = total + 0.5 * corrected.total
             numbers["tracked_corrected_iou"] = float(corrected.iou)
         numbers["presence"] = float(((score > 0) == present).float().mean())
-    total = total + sum(loss.total for loss in tracked) / (frames - 1) * 2
-    numbers["tracked_iou"] = sum(float(loss.iou) for loss in tracked) / (frames - 1)
+    total = total + sum(loss.total for loss in tracked) / len(tracked) * 2
+    numbers["gap_iou" if gap else "tracked_iou"] = sum(float(loss.iou) for loss in tracked) / len(
+        tracked
+    )
     numbers["last_iou"] = float(tracked[-1].iou)
     numbers["scene"] = float(scene.detach())
     return StepResult(total, numbers)
@@ -320,9 +335,11 @@ def _prompt_first(
         part = ImageFeatures(*(f[first:last] for f in own))
         mask, target = masks[first:last], covered[first:last]
         if kind == "mask":
-            dense = net.mask_to_prompt(mask[:, None])
-            decoded = _decode(net, part.stride16, part, None, None, dense)
-            token, score, shape = decoded.tokens[:, 0], mask.new_full((len(mask),), 10.0), mask
+            token, score, shape = (
+                _token_of(net, part, mask),
+                mask.new_full((len(mask),), 10.0),
+                mask,
+            )
         else:
             is_box = kind == "box"
             points, kinds = _first_prompt(mask, target, is_box, generator)
@@ -342,6 +359,19 @@ def _prompt_first(
         pointers.append(net.pointer(token, score))
     memory.add(net, own.stride16, torch.cat(remembered), torch.cat(scores), torch.cat(pointers))
     return total, numbers, order
+
+
+def _token_of(net: Sam2, own: ImageFeatures, mask: Tensor) -> Tensor:
+    """Return the decoder's token for given masks (R, S, S)."""
+    dense = net.mask_to_prompt(mask[:, None])
+    return _decode(net, own.stride16, own, None, None, dense).tokens[:, 0]
+
+
+def _remember_truth(net: Sam2, own: ImageFeatures, mask: Tensor, memory: _Memory) -> None:
+    """Remember a frame with the true masks (R, S, S); who is not there is remembered as absent."""
+    score = torch.where(mask.flatten(1).any(1), 10.0, -10.0)
+    pointer = net.pointer(_token_of(net, own, mask), score)
+    memory.add(net, own.stride16, mask, score, pointer)
 
 
 def _enlarge(logits: Tensor, side: int) -> Tensor:
