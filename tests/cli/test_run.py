@@ -115,6 +115,33 @@ def test_overlay_and_report_are_made_on_request(run, tmp_path):
     assert imread(tmp_path / "o.png").shape[2] == 3
 
 
+@pytest.mark.parametrize(
+    ("limits", "shades"),
+    [
+        (("0", "510"), {0: 0, 51: 26, 204: 102}),
+        (("51", "153"), {0: 0, 51: 0, 204: 255}),
+        (("1000", "2000"), {0: 0, 51: 0, 204: 0}),
+    ],
+)
+def test_the_overlay_shows_frames_as_the_model_sees_them(
+    run, files, tmp_path, monkeypatch, limits, shades
+):
+    drawn = {}
+    monkeypatch.setattr(
+        "napari_sam2.evaluation.overlay.contact_sheet",
+        lambda image, *args, **kwargs: drawn.update(image=image) or np.zeros((8, 8, 3), np.uint8),
+    )
+    columns = np.repeat(np.array([0, 51, 204], np.uint16), 16)
+    np.save(tmp_path / "image.npy", np.broadcast_to(columns, (4, 48, 48)).copy())
+    options = ("--overlay", tmp_path / "o.png", "--limits", *limits)
+    code, _, err = run(*options, image=tmp_path / "image.npy")
+    assert code == 0, err
+    seen = drawn["image"]
+    assert (len(seen), seen.shape, seen.ndim, seen.dtype) == (4, (4, 48, 48, 3), 4, np.uint8)
+    for column, value in ((0, 0), (20, 51), (40, 204)):
+        assert (seen[2][:, column] == shades[value]).all()
+
+
 def test_the_same_run_twice_writes_the_same_labels(run, tmp_path):
     run()
     run(out=tmp_path / "again.tif")

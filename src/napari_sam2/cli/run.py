@@ -158,6 +158,7 @@ def _write(
 
 def _draw(session: Session, title: str, path: Path, prompts: tuple[FilePrompt, ...]) -> None:
     """Write a picture of the labels over some frames; only those frames are read again."""
+    from napari_sam2.cli.pictures import SeenFrames
     from napari_sam2.evaluation.overlay import contact_sheet, write_png
     from napari_sam2.io.atomic import replacing
 
@@ -166,25 +167,10 @@ def _draw(session: Session, title: str, path: Path, prompts: tuple[FilePrompt, .
         signed = zip(prompt.points, prompt.labels, strict=True)
         clicks.setdefault(prompt.frame, []).extend(point for point, label in signed if label == 1)
     line = f"model {Path(session.model).name} · coloured: result · white dot: positive click"
-    picture = contact_sheet(_FrameStack(session), session.labels, title, [line], clicks=clicks)
+    seen = SeenFrames(session.frames, session.mapping)
+    picture = contact_sheet(seen, session.labels, title, [line], clicks=clicks)
     with replacing(path) as temporary:
         write_png(temporary, picture)
-
-
-class _FrameStack:
-    """The frames of a session as an array that reads one when it is asked for."""
-
-    def __init__(self, session: Session) -> None:
-        self._frames = session.frames
-        colours = (3,) if self._frames.is_rgb else ()
-        self.shape = (len(self._frames), *self._frames.shape, *colours)
-        self.ndim = len(self.shape)
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def __getitem__(self, t: int) -> Any:
-        return self._frames.read(t)
 
 
 def _as_image(session: Session, axis: int) -> Any:
