@@ -335,6 +335,21 @@ def test_when_the_model_fails_in_a_restore_nothing_is_restored(session, segmente
     assert snapshot(session) == before
 
 
+def test_pixels_that_several_objects_claim_are_counted_in_any_order(segmenter):
+    first, second = np.zeros((2, 48, 48), bool)
+    first[:10, :10], second[5:20, 5:20] = True, True
+    labels = []
+    for ids in ((1, 2), (2, 1)):
+        session = Session(ArrayFrames(VIDEO), InlineEngine(segmenter))
+        for object_id in ids:
+            session.add_mask(object_id, 3, first if object_id == 1 else second)
+        assert session.num_contested(3) == 25
+        assert session.num_contested(4) == 0
+        labels.append(session.labels[3])
+    np.testing.assert_array_equal(*labels)
+    assert (labels[0][5:10, 5:10] == 1).all()
+
+
 # Removal
 
 

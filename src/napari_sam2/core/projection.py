@@ -67,6 +67,17 @@ def project(
     return labels
 
 
+def count_contested(shown: Iterable[Shown], box: Box) -> int:
+    """Return how many pixels inside `box` (y0, x0, y1, x1) lie in the masks of more than one object."""
+    claims = np.zeros((box[2] - box[0], box[3] - box[1]), np.uint32)
+    for record, _ in shown:
+        common = _intersection(record.box, box)
+        if common != EMPTY_BOX:
+            inside = record.unpacked_strength()[_relative(common, record.box)] > 0
+            claims[_relative(common, box)] += inside
+    return int((claims > 1).sum())
+
+
 def _paint(record: MaskRecord, rank: int, box: Box, labels: np.ndarray, best: np.ndarray) -> None:
     common = _intersection(record.box, box)
     target, source = _relative(common, box), _relative(common, record.box)

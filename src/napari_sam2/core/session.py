@@ -18,7 +18,13 @@ from napari_sam2.core.ids import FrameIndex, ObjectId, is_whole
 from napari_sam2.core.labels import LazyLabels
 from napari_sam2.core.masks import EMPTY_BOX, Box, PackedMask
 from napari_sam2.core.messages import Direction, PropagationRequest
-from napari_sam2.core.projection import OverlapPolicy, Shown, check_labels_dtype, project
+from napari_sam2.core.projection import (
+    OverlapPolicy,
+    Shown,
+    check_labels_dtype,
+    count_contested,
+    project,
+)
 from napari_sam2.core.prompts import BoxPrompt, FramePrompts, MaskPrompt, ObjectPrompts, PointPrompt
 from napari_sam2.core.run import Run
 from napari_sam2.core.state import Lock, SessionState
@@ -125,6 +131,11 @@ class Session(Timeline):
         whole = (0, 0, *self.frames.shape)
         shown = self._shown(frame_idx)
         return project(shown, whole if box is None else box, self.labels_dtype, self.overlap)
+
+    def num_contested(self, frame: int) -> int:
+        """Return how many pixels of a frame several objects claim; `labels` gives each to one of them."""
+        frame_idx = check_frame(frame, len(self.frames))
+        return count_contested(self._shown(frame_idx), (0, 0, *self.frames.shape))
 
     def _shown(self, frame: FrameIndex) -> Iterable[Shown]:
         for known in self.state.objects.values():
