@@ -70,6 +70,41 @@ def test_a_mask_prompt_is_kept_on_its_frame(run, files, tmp_path):
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.tif")[2], mask * 3)
 
 
+@pytest.mark.parametrize("spacing", [None, Spacing((0.5, 0.5), "um"), Spacing((3.0, 3.0), "mm")])
+def test_a_mask_whose_scale_is_that_of_the_image_or_unknown_is_taken(run, files, tmp_path, spacing):
+    write_labels(tmp_path / "mask.tif", np.eye(48, dtype=np.uint8), spacing=spacing)
+    files[2]({"object": 3, "frame": 2, "mask": "mask.tif"})
+    code, _, err = run()
+    assert code == 0, err
+
+
+def test_the_report_lists_what_is_odd_about_the_frames(run, files, tmp_path, stack):
+    odd = stack.astype(np.float32)
+    odd[0], odd[3] = np.nan, 40
+    odd[2, :2, 0] = np.inf
+    np.save(tmp_path / "odd.npy", odd)
+    code, out, err = run("--json", image=tmp_path / "odd.npy")
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["blank_frames"] == [0, 3]
+    assert report["nonfinite_pixels"] == {"0": 48 * 48, "2": 2}
+    code, out, err = run("--overwrite", image=tmp_path / "odd.npy")
+    assert "nothing to see: 0, 3" in out
+
+
+def test_pixels_of_several_objects_are_counted(run, files, tmp_path, stack):
+    np.save(tmp_path / "one.npy", stack[0])
+    for name, rows in (("a", slice(0, 20)), ("b", slice(15, 30))):
+        mask = np.zeros((48, 48), np.uint8)
+        mask[rows] = 1
+        write_labels(tmp_path / f"{name}.tif", mask)
+    files[2](*({"object": n, "frame": 0, "mask": f"{m}.tif"} for n, m in ((1, "a"), (2, "b"))))
+    code, out, err = run("--json", image=tmp_path / "one.npy")
+    assert code == 0, err
+    assert json.loads(out)["contested_pixels"] == 5 * 48
+    assert "240 pixels lay in several objects" in run("--overwrite", image=tmp_path / "one.npy")[1]
+
+
 @pytest.mark.parametrize("axis", [1, 2])
 def test_labels_keep_the_order_of_the_axes_along_another_frame_axis(run, files, tmp_path, axis):
     stack = np.zeros((40, 44, 48), np.uint16)
@@ -164,7 +199,33 @@ BAD_PROMPTS = {
     ),
     "no area": ({"object": 1, "frame": 0, "box": [5, 5, 5, 9]}, "prompts[0]: "),
     "id beyond the labels": ({"object": 70_000, "frame": 0, "points": [[5, 5]]}, "prompts[0]: "),
-    "mask of another shape": ({"object": 1, "frame": 0, "mask": "small.tif"}, "prompts[0]: "),
+    "mask of another shape": (
+        {"object": 1, "frame": 0, "mask": "small.tif"},
+        "prompts[0]: mask has shape (4, 4), the frame has (48, 48)",
+    ),
+    "mask of another scale": (
+        {"object": 1, "frame": 0, "mask": "coarse.tif"},
+        "prompts[0]: mask has pixels of 1x1 um, the frame of 0.5x0.5 um; draw it on this image",
+    ),
+    "mask of nothing": (
+        {"object": 1, "frame": 0, "mask": "empty.tif"},
+        "prompts[0]: mask is empty",
+    ),
+    "mask of two objects": (
+        {"object": 1, "frame": 0, "mask": "two.tif"},
+        "prompts[0]: mask holds 2 different values",
+    ),
+    "only negative": (
+        {"object": 1, "frame": 0, "points": [[5, 5]], "labels": [0]},
+        "prompts[0]: only negative points",
+    ),
+    "box outside": ({"object": 1, "frame": 0, "box": [60, 60, 70, 70]}, "is outside 48x48"),
+    "no such object": ({"object": 0, "frame": 0, "points": [[5, 5]]}, "prompts[0].object"),
+    "frame before the first": ({"object": 1, "frame": -1, "points": [[5, 5]]}, "prompts[0].frame"),
+    "label of a corner": (
+        {"object": 1, "frame": 0, "points": [[5, 5]], "labels": [2]},
+        "prompts[0].labels[0]",
+    ),
 }
 
 
@@ -173,6 +234,10 @@ def test_a_bad_prompt_is_named_and_nothing_is_written(
     refuse, files, tmp_path, random_nano, entries, message
 ):
     write_labels(tmp_path / "small.tif", np.ones((4, 4), np.uint8))
+    whole = np.ones((48, 48), np.uint8)
+    write_labels(tmp_path / "coarse.tif", whole, spacing=Spacing((1.0, 1.0), "um"))
+    write_labels(tmp_path / "empty.tif", whole * 0)
+    write_labels(tmp_path / "two.tif", np.triu(whole) + 1)
     image, path, prompts = files
     prompts(*(entries if isinstance(entries, list) else [entries]))
     out = tmp_path / "labels.tif"

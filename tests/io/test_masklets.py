@@ -99,3 +99,28 @@ def test_a_file_that_holds_no_labels_is_refused(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(LabelsError, match="not labels"):
         read_labels(tmp_path / "a.npy")
+
+
+def test_the_frames_of_a_stack_have_the_spacing_of_its_other_axes():
+    stack = Spacing((5.0, 0.5, 0.25), "um")
+    assert stack.of_frames(0) == stack.of_frames(None) == Spacing((0.5, 0.25), "um")
+    assert stack.of_frames(1) == Spacing((5.0, 0.25), "um")
+    assert stack.of_frames(2) == Spacing((5.0, 0.5), "um")
+
+
+@pytest.mark.parametrize(
+    ("steps", "unit", "expected"),
+    [
+        ((0.5, 0.25), "um", False),
+        ((0.5, 0.251), "um", False),
+        ((0.5, 0.26), "um", True),
+        ((1.0, 0.5), "micron", True),
+        ((0.5, 0.25), "\\u00B5m", False),
+        ((1.0, 0.5), "µm", True),
+        ((1.0, 1.0), "pixel", False),
+        ((500.0, 250.0), "nm", False),
+    ],
+)
+def test_spacings_differ_only_where_both_are_known_in_one_unit(steps, unit, expected):
+    known, other = Spacing((0.5, 0.25), "um"), Spacing(steps, unit)
+    assert known.differs_from(other) is other.differs_from(known) is expected

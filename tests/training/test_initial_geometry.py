@@ -11,7 +11,6 @@ from napari_sam2.training.generator import ClipGenerator
 from napari_sam2.training.geometry import calibrate_memory, initialise, measure
 from napari_sam2.training.steps import normalise
 
-
 NUM_IMAGES = 32
 """One click an image: of 4 the mean moves by 0.1 with the kinds of images that happen to be drawn, of 32 by 0.03."""
 

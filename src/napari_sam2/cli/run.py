@@ -63,6 +63,7 @@ def run(
 
     session = Session(image, axis=chosen_axis, model=model, limits=limits, device=device)
     start = time.perf_counter()
+    _check_scales(session, image, file.prompts)
     num_results = _segment(session, file.prompts, direction)
     seconds = time.perf_counter() - start
     _write(session, image, out, overlay, chosen_axis, file.prompts)
@@ -78,6 +79,9 @@ def run(
             "limits": [session.mapping.low, session.mapping.high],
             "objects": [int(object_id) for object_id in session.objects],
             "frames": len(session.frames),
+            "blank_frames": list(session.frames.blank),
+            "nonfinite_pixels": session.frames.nonfinite,
+            "contested_pixels": _count_contested(session),
             "seconds": round(seconds, 3),
             "seconds_per_frame": round(seconds / max(num_results, 1), 4),
         },
@@ -112,6 +116,30 @@ def _frame_axis(file: PromptFile, axis: int | None) -> int:
             remedy="prompts are valid along one axis only; leave --axis out or correct the file",
         )
     return file.axis
+
+
+def _check_scales(session: Session, image: Path, prompts: tuple[FilePrompt, ...]) -> None:
+    """Refuse a mask whose file says that it was drawn on pixels of another size."""
+    from napari_sam2.io.masklets import read_spacing
+
+    known = read_spacing(image)
+    if known is None:
+        return
+    frame = known.of_frames(session.stack_view.frame_axis)
+    for number, prompt in enumerate(prompts):
+        if prompt.mask_spacing is not None and prompt.mask_spacing.differs_from(frame):
+            raise PromptError(
+                f"prompts[{number}]: mask has pixels of {prompt.mask_spacing}, the frame of {frame}",
+                kept="no file was written",
+                remedy="draw it on this image, or resample it first; a mask is never stretched",
+            )
+
+
+def _count_contested(session: Session) -> int:
+    """Return how many pixels of the stack lie in several objects, of which the labels show one."""
+    if len(session.objects) < 2:
+        return 0
+    return sum(session.num_contested(frame) for frame in range(len(session.frames)))
 
 
 def _segment(session: Session, prompts: tuple[FilePrompt, ...], direction: str) -> int:
@@ -193,6 +221,13 @@ def _report(report: dict[str, Any], as_json: bool) -> None:
     )
     if report["overlay"]:
         typer.echo(report["overlay"])
+    if report["blank_frames"]:
+        blank = ", ".join(map(str, report["blank_frames"]))
+        typer.echo(f"frames on which there is nothing to see: {blank}")
+    if report["contested_pixels"]:
+        typer.echo(
+            f"{report['contested_pixels']} pixels lay in several objects; each went to the stronger mask"
+        )
 
 
 def _version() -> str:

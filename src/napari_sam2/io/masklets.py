@@ -14,6 +14,9 @@ from napari_sam2.core.errors import FileFormatError, FrameReadError, LabelsError
 from napari_sam2.io.atomic import replacing
 from napari_sam2.io.frames import TIFF_SUFFIXES, open_image
 
+_UNITS = dict.fromkeys(("micron", "microns", "\u00b5m", "\u03bcm", "\\u00B5m"), "um")
+"""Spellings of the micrometre; ImageJ escapes the Greek letter."""
+
 _IMAGEJ_LIMIT = 4_000_000_000
 """Bytes. ImageJ's variant of TIFF has 32-bit offsets."""
 
@@ -24,6 +27,21 @@ class Spacing:
 
     steps: tuple[float, ...]
     unit: str = "pixel"
+
+    def of_frames(self, axis: int | None) -> Spacing:
+        """Return the spacing (Y, X) of the frames along `axis` of a stack; of the last two axes for None."""
+        steps = self.steps[-2:] if axis is None else self.steps[:axis] + self.steps[axis + 1 :]
+        return Spacing(steps, self.unit)
+
+    def differs_from(self, other: Spacing) -> bool:
+        """Say whether both have one unit of length, and pixels that differ by more than 1 %."""
+        if _UNITS.get(self.unit, self.unit) != _UNITS.get(other.unit, other.unit):
+            return False
+        pairs = zip(self.steps, other.steps, strict=True)
+        return any(abs(one - two) > 0.01 * max(one, two) for one, two in pairs)
+
+    def __str__(self) -> str:
+        return f"{'x'.join(f'{step:g}' for step in self.steps)} {self.unit}"
 
 
 def write_labels(

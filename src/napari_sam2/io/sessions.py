@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from napari_sam2.core.errors import FileFormatError, NapariSam2Error
-from napari_sam2.io.masklets import read_labels
+from napari_sam2.io.masklets import Spacing, read_labels, read_spacing
 
 SCHEMA = 1
 """The version that is written, and the newest that is read."""
@@ -31,7 +31,8 @@ class FilePrompt:
     """One entry of a prompt file: points, a box or a mask for one object on one frame.
 
     `points`: (y, x) frame pixels; `labels`: one a point, 1 positive, 0 negative; `box`: (y0, x0, y1, x1);
-    `mask`: (Y, X), true inside. Just one of the three is set.
+    `mask`: (Y, X), true inside, and `mask_spacing` what its file says about its pixels, if anything.
+    Just one of points, box and mask is set.
     """
 
     object_id: int
@@ -40,6 +41,7 @@ class FilePrompt:
     labels: tuple[int, ...] = ()
     box: tuple[float, float, float, float] | None = None
     mask: np.ndarray | None = None
+    mask_spacing: Spacing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +133,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _to_prompt(path: Path, number: int, model: _PromptModel) -> FilePrompt:
     points = tuple(model.points or ())
     labels = tuple(model.labels) if model.labels is not None else (1,) * len(points)
-    mask = None if model.mask is None else _read_mask(path, number, model.mask)
-    return FilePrompt(model.object, model.frame, points, labels, model.box, mask)
+    mask, spacing = (None, None) if model.mask is None else _read_mask(path, number, model.mask)
+    return FilePrompt(model.object, model.frame, points, labels, model.box, mask, spacing)
 
 
-def _read_mask(path: Path, number: int, name: str) -> np.ndarray:
+def _read_mask(path: Path, number: int, name: str) -> tuple[np.ndarray, Spacing | None]:
     """Read a mask file, named relative to the prompt file so that both can be moved together."""
     where = f"{path}: prompts[{number}].mask"
     if Path(name).is_absolute():
@@ -143,14 +145,14 @@ def _read_mask(path: Path, number: int, name: str) -> np.ndarray:
             f"{where} is {name!r}", remedy="name the file relative to the prompt file"
         )
     try:
-        labels = read_labels(path.parent / name)
+        labels, spacing = read_labels(path.parent / name), read_spacing(path.parent / name)
     except NapariSam2Error as error:
         raise FileFormatError(f"{where}: {error.what}", remedy=error.remedy) from error
     if labels.ndim != 2:
         raise FileFormatError(
             f"{where}: {name} has shape {labels.shape}; one frame (Y, X) is needed"
         )
-    return labels
+    return labels, None if spacing is None else spacing.of_frames(None)
 
 
 def _first_error(error: ValidationError) -> str:
