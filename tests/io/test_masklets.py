@@ -15,13 +15,26 @@ def labels_of(shape, dtype, high=200):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
-@pytest.mark.parametrize("shape", [(5, 6), (4, 5, 6), (1, 5, 6)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (5, 6),
+        (1, 1),
+        (5, 1),
+        (4, 5, 6),
+        (1, 5, 6),
+        (4, 5, 1),
+        (4, 1, 6),
+        (4, 1, 1),
+        (1, 1, 1),
+        (3, 3, 3),
+    ],
+)
 def test_labels_come_back_as_they_were(tmp_path, dtype, shape):
     labels = labels_of(shape, dtype)
     path = write_labels(tmp_path / "l.tif", labels)
     again = read_labels(path)
-    np.testing.assert_array_equal(again.reshape(shape), labels)
-    assert again.dtype == dtype
+    np.testing.assert_array_equal(again, labels, strict=True)
     assert [file.name for file in tmp_path.iterdir()] == ["l.tif"]
 
 
@@ -52,6 +65,13 @@ def test_the_spacing_stands_where_imagej_looks_for_it(tmp_path):
     with tifffile.TiffFile(tmp_path / "l.tif") as file:
         assert file.is_imagej
         assert file.series[0].axes == "ZYX"
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 6), (4, 5, 1)])
+def test_shapes_that_imagej_does_not_know_keep_their_spacing(tmp_path, shape):
+    spacing = Spacing((3.0, 0.5, 0.25), "um")
+    write_labels(tmp_path / "l.tif", labels_of(shape, np.uint16), spacing=spacing)
+    assert read_spacing(tmp_path / "l.tif") == spacing
 
 
 def test_no_spacing_is_none(tmp_path):

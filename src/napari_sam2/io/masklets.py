@@ -105,7 +105,7 @@ def read_labels(path: str | Path) -> np.ndarray:
 
 
 def read_spacing(path: str | Path) -> Spacing | None:
-    """Return the pixel spacing that a TIFF of ImageJ carries, for its last three axes; None if it has none."""
+    """Return the pixel spacing that a TIFF of ImageJ, or of ours, carries for its last three axes; None without."""
     import tifffile
 
     path = Path(path).expanduser()
@@ -113,7 +113,8 @@ def read_spacing(path: str | Path) -> Spacing | None:
         return None
     try:
         with tifffile.TiffFile(path) as file:
-            metadata, tags = file.imagej_metadata, file.pages[0].tags  # type: ignore[union-attr]
+            ours = next((entry for entry in file.shaped_metadata or () if "unit" in entry), None)
+            metadata, tags = file.imagej_metadata or ours, file.pages[0].tags  # type: ignore[union-attr]
             if not metadata:
                 return None
             plane = [_step(tags, name) for name in ("YResolution", "XResolution")]
@@ -148,9 +149,13 @@ def _write(
     import tifffile
 
     num_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    # ImageJ knows no 32-bit labels and no large files; those become a plain TIFF, which keeps shape and axes as well.
-    is_imagej = dtype.itemsize <= 2 and num_bytes < _IMAGEJ_LIMIT
-    frames = (np.asarray(labels[t]) for t in range(shape[0])) if len(shape) == 3 else None
+    # ImageJ knows no 32-bit labels, no large files, and no axis of length 1 at either end of a stack; those become a
+    # plain TIFF, which keeps shape and axes as well.
+    is_odd = len(shape) == 3 and 1 in (shape[0], shape[-1])
+    is_imagej = dtype.itemsize <= 2 and num_bytes < _IMAGEJ_LIMIT and not is_odd
+    frames = None
+    if len(shape) == 3 and not is_odd:
+        frames = (np.asarray(labels[t]) for t in range(shape[0]))
     tifffile.imwrite(
         path,
         np.asarray(labels[...]) if frames is None else frames,
