@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sam2.cli.pictures import SeenFrames
+from napari_sam2.cli.pictures import SeenFrames, check_drawable
 from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.errors import OptionError
 from napari_sam2.core.intensity import UINT8_MAPPING, IntensityMapping
 from napari_sam2.evaluation.overlay import SheetStyle, contact_sheet
 
@@ -45,3 +46,17 @@ def test_a_contact_sheet_keeps_the_limits(low):
     sheet = contact_sheet(seen, nothing, "t", style=SheetStyle(tile=64, ids=False))
     shade = round((500 - low) / 1000 * 255)
     assert (sheet == shade).all(axis=-1).sum() == 2 * 64 * 64
+
+
+@pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 1), (3, 200)])
+def test_frames_too_narrow_for_a_picture_are_refused(shape):
+    with pytest.raises(OptionError, match=f"frames of {shape[0]}x{shape[1]} pixels are too narrow"):
+        check_drawable(shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 5)])
+def test_all_other_frames_can_be_drawn(shape):
+    check_drawable(shape)
+    blank = np.zeros((2, *shape), np.uint8)
+    seen = SeenFrames(ArrayFrames(blank), UINT8_MAPPING)
+    assert contact_sheet(seen, blank, "t").ndim == 3

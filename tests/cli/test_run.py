@@ -102,7 +102,7 @@ def test_pixels_of_several_objects_are_counted(run, files, tmp_path, stack):
     code, out, err = run("--json", image=tmp_path / "one.npy")
     assert code == 0, err
     assert json.loads(out)["contested_pixels"] == 5 * 48
-    assert "240 pixels lay in several objects" in run("--overwrite", image=tmp_path / "one.npy")[1]
+    assert "240 pixels in several objects" in run("--overwrite", image=tmp_path / "one.npy")[1]
 
 
 @pytest.mark.parametrize("axis", [1, 2])
@@ -127,6 +127,26 @@ def test_a_single_picture_needs_no_propagation(run, files, tmp_path, stack):
     code, _, err = run(image=tmp_path / "one.npy")
     assert code == 0, err
     assert read_labels(tmp_path / "labels.tif").shape == stack.shape[1:3]
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (3, 1, 1), (3, 3, 5), (2, 1, 2000), (2, 2000, 1), (1, 9, 9)]
+)
+def test_tiny_and_narrow_stacks_get_labels_of_their_shape(run, files, tmp_path, shape):
+    np.save(tmp_path / "odd.npy", np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8))
+    files[2]({"object": 1, "frame": 0, "points": [[0, 0]]})
+    code, _, err = run(image=tmp_path / "odd.npy")
+    assert code == 0, err
+    assert read_labels(tmp_path / "labels.tif").shape == shape
+
+
+def test_where_nothing_is_left_to_propagate_the_run_says_so_and_succeeds(run, files, tmp_path):
+    files[2]({"object": 1, "frame": 0, "points": [[20, 20]]})
+    code, out, err = run("--direction", "backward")
+    assert code == 0, err
+    assert "1 object on 4 frames" in out
+    assert "nothing to propagate" in out
+    assert "nothing to propagate" not in run("--overwrite")[1]
 
 
 def test_direction_says_which_frames_are_answered(run, tmp_path, files):
@@ -266,6 +286,7 @@ def wrong(**changes):
         ({"model": "image.tif"}, "is not one of the official checkpoints"),
         ({"axis": "1"}, "--axis is 1, but the prompt file counts frames along axis 0"),
         ({"limits": "5 1"}, "low <= high"),
+        ({"limits": "nan 1"}, "low <= high"),
     ],
 )
 def test_other_wrong_input_is_told_before_any_work(
@@ -296,6 +317,40 @@ def test_an_image_without_frames_is_refused(refuse, files, tmp_path, random_nano
         "run", tmp_path / "empty.npy", "-p", files[1], "-o", tmp_path / "l.tif", "-m", random_nano
     )
     assert "axis 0 is empty" in line
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks", "message"),
+    [
+        ((10**9, 10**6), (1024, 1024), "1000000000x1000000 pixels, 1.86e+06 GiB (budget 4 GiB)"),
+        (
+            (1000, 5000, 2000),
+            (1000, 5000, 2000),
+            "reading frame 0 of 'a.zarr' would decode 18.6 GiB",
+        ),
+    ],
+)
+def test_an_image_beyond_memory_is_refused_before_any_pixel_is_read(
+    refuse, files, tmp_path, random_nano, shape, chunks, message
+):
+    import zarr
+
+    zarr.create_array(tmp_path / "a.zarr", shape=shape, chunks=chunks, dtype="uint16")
+    line = refuse(
+        "run", tmp_path / "a.zarr", "-p", files[1], "-o", tmp_path / "l.tif", "-m", random_nano
+    )
+    assert message in line
+
+
+def test_frames_too_narrow_for_an_overlay_are_refused_before_any_work(
+    refuse, files, tmp_path, random_nano
+):
+    np.save(tmp_path / "line.npy", np.zeros((2, 1, 2000), np.uint8))
+    files[2]({"object": 1, "frame": 0, "points": [[0, 0]]})
+    common = ("-p", files[1], "-o", tmp_path / "l.tif", "-m", random_nano)
+    line = refuse("run", tmp_path / "line.npy", *common, "--overlay", tmp_path / "o.png")
+    assert "too narrow for a picture; leave the picture out" in line
+    assert not (tmp_path / "l.tif").exists()
 
 
 @pytest.mark.slow

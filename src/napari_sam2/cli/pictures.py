@@ -6,9 +6,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam2.core.errors import OptionError
+
 if TYPE_CHECKING:
     from napari_sam2.core.frames import FrameSource
     from napari_sam2.core.intensity import IntensityMapping
+
+
+_LONGEST = 50
+"""Longer side of a frame over its shorter one, beyond which a picture is a line or fills the memory."""
+
+
+def check_drawable(shape: tuple[int, int]) -> None:
+    """Refuse to draw frames (Y, X) that are too narrow for a picture, before any work."""
+    if max(shape) > _LONGEST * min(shape):
+        raise OptionError(
+            f"frames of {shape[0]}x{shape[1]} pixels are too narrow for a picture",
+            kept="no file was written",
+            remedy="leave the picture out",
+        )
 
 
 class SeenFrames:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_sam2.cli.console import new_app, progress_bar
+from napari_sam2.cli.console import counted, new_app, progress_bar
 from napari_sam2.core.errors import FileFormatError, LabelsError, OptionError, PromptError
 
 if TYPE_CHECKING:
@@ -60,11 +60,14 @@ def run(
     file = read_prompts(prompts)
     chosen_axis = _frame_axis(file, axis)
     from napari_sam2.api import Session
+    from napari_sam2.cli.pictures import check_drawable
 
     session = Session(image, axis=chosen_axis, model=model, limits=limits, device=device)
     start = time.perf_counter()
+    if overlay is not None:
+        check_drawable(session.frames.shape)
     _check_scales(session, image, file.prompts)
-    num_results = _segment(session, file.prompts, direction)
+    propagated = _segment(session, file.prompts, direction)
     seconds = time.perf_counter() - start
     _write(session, image, out, overlay, chosen_axis, file.prompts)
     _report(
@@ -79,11 +82,12 @@ def run(
             "limits": [session.mapping.low, session.mapping.high],
             "objects": [int(object_id) for object_id in session.objects],
             "frames": len(session.frames),
+            "propagated": propagated,
             "blank_frames": list(session.frames.blank),
             "nonfinite_pixels": session.frames.nonfinite,
             "contested_pixels": _count_contested(session),
             "seconds": round(seconds, 3),
-            "seconds_per_frame": round(seconds / max(num_results, 1), 4),
+            "seconds_per_frame": round(seconds / (len(file.prompts) + propagated), 4),
         },
         as_json,
     )
@@ -143,7 +147,7 @@ def _count_contested(session: Session) -> int:
 
 
 def _segment(session: Session, prompts: tuple[FilePrompt, ...], direction: str) -> int:
-    """Give all prompts, propagate, and return how many frames were answered."""
+    """Give all prompts, propagate, and return how many frames that reached."""
     with progress_bar(len(prompts), "prompts") as bar:
         for number, prompt in enumerate(prompts):
             _add(session, number, prompt)
@@ -152,7 +156,7 @@ def _segment(session: Session, prompts: tuple[FilePrompt, ...], direction: str) 
     with progress_bar(propagation.total, "frames ") as bar:
         for _ in propagation:
             bar.update(1)
-    return len(prompts) + propagation.total
+    return propagation.total
 
 
 def _add(session: Session, number: int, prompt: FilePrompt) -> None:
@@ -214,11 +218,13 @@ def _report(report: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report, indent=2))
         return
-    num_objects = len(report["objects"])
+    objects, frames = counted(len(report["objects"]), "object"), counted(report["frames"], "frame")
     typer.echo(
-        f"{report['labels']}: {num_objects} object{'s' * (num_objects != 1)} on {report['frames']} frames, "
+        f"{report['labels']}: {objects} on {frames}, "
         f"{report['seconds_per_frame']:.2f} s a frame with {report['model']}"
     )
+    if not report["propagated"]:
+        typer.echo("nothing to propagate: no frame without a prompt lies in this direction")
     if report["overlay"]:
         typer.echo(report["overlay"])
     if report["blank_frames"]:
@@ -226,7 +232,7 @@ def _report(report: dict[str, Any], as_json: bool) -> None:
         typer.echo(f"frames on which there is nothing to see: {blank}")
     if report["contested_pixels"]:
         typer.echo(
-            f"{report['contested_pixels']} pixels lay in several objects; each went to the stronger mask"
+            f"{counted(report['contested_pixels'], 'pixel')} in several objects; each went to the stronger mask"
         )
 
 

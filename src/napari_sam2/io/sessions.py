@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,7 @@ SCHEMA = 1
 """The version that is written, and the newest that is read."""
 
 _MAX_BYTES = 64 << 20
+_SCALARS = (bool, int, float, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +158,16 @@ def _read_mask(path: Path, number: int, name: str) -> tuple[np.ndarray, Spacing 
 
 
 def _first_error(error: ValidationError) -> str:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
+    details = error.errors(include_url=False, include_context=False)
     first = details[0]
     where = ""
     for part in first["loc"]:
         where += f"[{part}]" if isinstance(part, int) else f".{part}"
     message = first["msg"].removeprefix("Value error, ")
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return f"{where.removeprefix('.') or 'the file'}: {message[:1].lower()}{message[1:]}{more}"
+    given = first["input"]
+    got = f", got {reprlib.repr(given)}" if given is None or isinstance(given, _SCALARS) else ""
+    return f"{where.removeprefix('.') or 'the file'}: {message[:1].lower()}{message[1:]}{got}{more}"
 
 
 def _remedy(error: ValidationError) -> str:
