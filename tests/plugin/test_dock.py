@@ -312,11 +312,13 @@ def test_only_the_frame_on_display_is_redrawn_and_not_more_often_than_allowed(op
     original = labels.refresh
     labels.refresh = lambda *args, **kwargs: (refreshed.append(1), original(*args, **kwargs))
     desk.propagate()
-    assert len(refreshed) == 1, "the frame on display was prompted: only the end of the run draws"
+    # The frame on display was prompted: it may be drawn when the run takes its object up, and is at the end.
+    assert 1 <= len(refreshed) <= 2, "60 frames were tracked, none of them on display"
+    del refreshed[:]
     for frame in range(20, 40):
         desk.viewer.dims.set_current_step(0, frame)
         desk.bridge._write(frame, (0, 0, 5, 5))
-    assert len(refreshed) <= 3
+    assert len(refreshed) <= 2
     desk.qtbot.wait(300)
     assert not desk.bridge._is_stale, "what was put off is drawn in the end"
     labels.refresh = original

@@ -92,6 +92,8 @@ class Workspace:
         if self.binding is not None and self.binding.session.run is not None:
             raise PropagationError("a propagation is going on", remedy="stop it first")
         known = self._bindings.get(id(image))
+        if known is not None and not known.is_current:
+            known = None  # begin anew: its labels belong to other pixels
         if known is not None and axis == DEFAULT_AXIS:
             self._bind(known, settings)
         else:
@@ -108,10 +110,18 @@ class Workspace:
     def _bind(self, binding: Binding, settings: PluginSettings) -> None:
         if binding is self.binding:
             return
+        earlier = self.binding
         self.unbind()
         self._bindings[id(binding.image)] = self.binding = binding
         binding.use(self.worker, settings)
-        binding.open()
+        try:
+            binding.open()
+        except NapariSam2Error:
+            self.binding = None
+            del self._bindings[id(binding.image)]
+            if earlier is not None:
+                self._bind(earlier, settings)
+            raise
         binding.bridge.layer_lost.connect(self._on_lost)
         self.bound.emit(binding)
         self._changed()
