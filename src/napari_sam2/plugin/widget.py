@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidge
 
 from napari_sam2.core.errors import NapariSam2Error, TorchUnavailableError
 from napari_sam2.plugin.launch import controller_of
+from napari_sam2.plugin.panels.empty import EmptyPanel
 from napari_sam2.plugin.panels.image import ImagePanel
-from napari_sam2.plugin.panels.message import EmptyPanel, MessagePanel
+from napari_sam2.plugin.panels.message import MessagePanel
 from napari_sam2.plugin.panels.objects import ObjectsPanel
 from napari_sam2.plugin.panels.parts import label
 from napari_sam2.plugin.panels.prompts import PromptsPanel
