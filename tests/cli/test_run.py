@@ -284,7 +284,6 @@ def wrong(**changes):
         ({"model": "giant"}, "choose one of nano"),
         ({"model": "sam2_large"}, "napari-sam2 models pull sam2_large"),
         ({"model": "image.tif"}, "is not one of the official checkpoints"),
-        ({"axis": "1"}, "--axis is 1, but the prompt file counts frames along axis 0"),
         ({"limits": "5 1"}, "low <= high"),
         ({"limits": "nan 1"}, "low <= high"),
     ],
@@ -309,6 +308,36 @@ def test_other_wrong_input_is_told_before_any_work(
 
 def option(name, value):
     return (f"--{name}", *str(value).split()) if name == "limits" else (f"--{name}", value)
+
+
+def test_the_axis_may_be_given_where_the_prompt_file_names_none(run, files, tmp_path):
+    np.save(tmp_path / "image.npy", np.zeros((40, 6, 48), np.uint16))
+    entry = {"object": 1, "frame": 5, "points": [[39, 47]]}
+    files[2](entry)
+    code, out, err = run("--axis", "1", "--json", image=tmp_path / "image.npy")
+    assert code == 0, err
+    assert (json.loads(out)["axis"], json.loads(out)["frames"]) == (1, 6)
+    files[2](entry, axis=0)
+    code, _, err = run("--axis", "1", "--overwrite", image=tmp_path / "image.npy")
+    assert code == 2
+    assert "--axis is 1, but the prompt file counts frames along axis 0" in err
+
+
+def test_what_is_read_from_is_never_written_over(refuse, files, tmp_path, random_nano):
+    image, path, _ = files
+    before = image.read_bytes()
+    linked = tmp_path / "link.tif"
+    linked.symlink_to(image)
+    for out in (image, linked):
+        line = refuse("run", image, "-p", path, "-o", out, "-m", random_nano, "--overwrite")
+        assert "is what is read from; give another name" in line
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "1.png").write_bytes(b"a picture")
+    common = ("-p", path, "-o", tmp_path / "l.tif", "-m", random_nano, "--overwrite")
+    line = refuse("run", folder, *common, "--overlay", folder / "1.png")
+    assert "is what is read from" in line
+    assert image.read_bytes() == before
 
 
 def test_an_image_without_frames_is_refused(refuse, files, tmp_path, random_nano):

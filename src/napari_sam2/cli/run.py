@@ -31,7 +31,8 @@ def run(
         str, typer.Option("--model", "-m", help="A name that 'models list' shows, or a file.")
     ] = "nano",
     axis: Annotated[
-        int | None, typer.Option(help="Frame axis; by default what the prompt file says.", min=0)
+        int | None,
+        typer.Option(help="Frame axis, where the prompt file names none; by default 0.", min=0),
     ] = None,
     direction: Annotated[
         Literal["both", "forward", "backward"], typer.Option(help="From the prompted frames.")
@@ -54,7 +55,7 @@ def run(
     ] = False,
 ) -> None:
     """Segment the prompted objects through a whole stack and write the labels."""
-    _check_outputs(out, overlay, overwrite)
+    _check_outputs(out, overlay, overwrite, inputs=(image, prompts))
     from napari_sam2.io.sessions import read_prompts
 
     file = read_prompts(prompts)
@@ -93,7 +94,9 @@ def run(
     )
 
 
-def _check_outputs(out: Path, overlay: Path | None, overwrite: bool) -> None:
+def _check_outputs(
+    out: Path, overlay: Path | None, overwrite: bool, inputs: tuple[Path, ...]
+) -> None:
     """Refuse what cannot be written before hours are spent on it."""
     from napari_sam2.io.masklets import check_labels_path
 
@@ -111,15 +114,28 @@ def _check_outputs(out: Path, overlay: Path | None, overwrite: bool) -> None:
                 remedy="give another name, or --overwrite",
                 kept="it was left alone",
             )
+        if path is not None and any(_is_same(path, given) for given in inputs):
+            raise FileFormatError(
+                f"{path} is what is read from", remedy="give another name", kept="it was left alone"
+            )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Say whether two paths lead to one file, also through a link; a folder holds its pictures."""
+    if not path.exists() or not other.exists():
+        return False
+    return path.samefile(other) or (other.is_dir() and path.parent.samefile(other))
 
 
 def _frame_axis(file: PromptFile, axis: int | None) -> int:
-    if axis is not None and axis != file.axis:
+    if axis is None or axis == file.axis:
+        return file.axis
+    if file.says_axis:
         raise OptionError(
             f"--axis is {axis}, but the prompt file counts frames along axis {file.axis}",
             remedy="prompts are valid along one axis only; leave --axis out or correct the file",
         )
-    return file.axis
+    return axis
 
 
 def _check_scales(session: Session, image: Path, prompts: tuple[FilePrompt, ...]) -> None:

@@ -48,10 +48,14 @@ class FilePrompt:
 
 @dataclass(frozen=True, slots=True)
 class PromptFile:
-    """What a prompt file says. `axis`: the frame axis that its frames are counted along."""
+    """What a prompt file says.
+
+    `axis`: the frame axis that its frames are counted along; `says_axis`: whether the file names it itself.
+    """
 
     axis: int
     prompts: tuple[FilePrompt, ...]
+    says_axis: bool = True
 
 
 def read_prompts(path: str | Path) -> PromptFile:
@@ -68,7 +72,9 @@ def read_prompts(path: str | Path) -> PromptFile:
     except ValidationError as error:
         raise FileFormatError(f"{path}: {_first_error(error)}", remedy=_remedy(error)) from None
     return PromptFile(
-        parsed.axis, tuple(_to_prompt(path, n, p) for n, p in enumerate(parsed.prompts))
+        parsed.axis,
+        tuple(_to_prompt(path, n, p) for n, p in enumerate(parsed.prompts)),
+        says_axis="axis" in parsed.model_fields_set,
     )
 
 
