@@ -73,9 +73,11 @@ class Workspace:
     def close(self) -> None:
         """End what is going on and the worker with it; sessions and layers stay."""
         worker, self.worker = self.worker, None
-        self.unbind()
-        if worker is not None:
-            worker.stop()
+        try:
+            self.unbind()
+        finally:
+            if worker is not None:
+                worker.stop()
 
     def attach(
         self, image: Image, settings: PluginSettings, axis: int | str | None = DEFAULT_AXIS
