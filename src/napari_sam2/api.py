@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.axes import StackView
 from napari_sam2.core.engine import InlineEngine
+from napari_sam2.core.errors import ImageError, OptionError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.intensity import IntensityMapping, sample_percentiles
 from napari_sam2.core.messages import (
@@ -132,7 +133,7 @@ class Session(CoreSession):
         **core: Any,
     ) -> None:
         frames = _open(image, axis, rgb)
-        mapping = sample_percentiles(frames) if limits is None else IntensityMapping(*limits)
+        mapping = sample_percentiles(frames) if limits is None else _given_limits(limits)
         resolve(model)  # refuse a missing model now, not at the first click
         segmenter = LazySegmenter(
             lambda: make_segmenter(model, frames, mapping, device=device, options=options)
@@ -142,10 +143,26 @@ class Session(CoreSession):
         super().__init__(frames, InlineEngine(segmenter), **core)
 
 
+def _given_limits(limits: tuple[float, float]) -> IntensityMapping:
+    try:
+        low, high = (float(limit) for limit in limits)
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"limits must be two numbers (low, high), got {limits!r}",
+            remedy="leave them out to take percentiles of the stack",
+        ) from error
+    return IntensityMapping(low, high)
+
+
 def _open(image: Any, axis: int, rgb: bool) -> ArrayFrames:
     if isinstance(image, (str, PathLike)):
         from napari_sam2.io.frames import open_frames
 
         return open_frames(Path(fspath(image)), axis)
+    if not (hasattr(image, "shape") and hasattr(image, "dtype")):
+        raise ImageError(
+            f"an image is an array or a path, got {type(image).__name__}",
+            remedy="pass numpy.asarray(image), or the path of a file",
+        )
     ndim = len(image.shape) - rgb
     return ArrayFrames(image, StackView.default(ndim, axis), rgb=rgb)

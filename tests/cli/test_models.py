@@ -104,3 +104,9 @@ def test_a_pickle_of_a_stranger_is_not_verified(refuse, tmp_path):
 @pytest.mark.parametrize("command", ["pull", "path"])
 def test_an_unknown_model_lists_the_choices(refuse, command):
     assert "choose one of tiny, small" in refuse("models", command, "giant")
+
+
+def test_pulling_the_embedded_model_says_that_it_is_here_already(call):
+    code, out, err = call("models", "pull", "nano")
+    assert (code, err) == (0, "")
+    assert out.startswith("nano is built in: ")

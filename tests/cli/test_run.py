@@ -70,6 +70,41 @@ def test_a_mask_prompt_is_kept_on_its_frame(run, files, tmp_path):
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.tif")[2], mask * 3)
 
 
+@pytest.mark.parametrize("spacing", [None, Spacing((0.5, 0.5), "um"), Spacing((3.0, 3.0), "mm")])
+def test_a_mask_whose_scale_is_that_of_the_image_or_unknown_is_taken(run, files, tmp_path, spacing):
+    write_labels(tmp_path / "mask.tif", np.eye(48, dtype=np.uint8), spacing=spacing)
+    files[2]({"object": 3, "frame": 2, "mask": "mask.tif"})
+    code, _, err = run()
+    assert code == 0, err
+
+
+def test_the_report_lists_what_is_odd_about_the_frames(run, files, tmp_path, stack):
+    odd = stack.astype(np.float32)
+    odd[0], odd[3] = np.nan, 40
+    odd[2, :2, 0] = np.inf
+    np.save(tmp_path / "odd.npy", odd)
+    code, out, err = run("--json", image=tmp_path / "odd.npy")
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["blank_frames"] == [0, 3]
+    assert report["nonfinite_pixels"] == {"0": 48 * 48, "2": 2}
+    code, out, err = run("--overwrite", image=tmp_path / "odd.npy")
+    assert "nothing to see: 0, 3" in out
+
+
+def test_pixels_of_several_objects_are_counted(run, files, tmp_path, stack):
+    np.save(tmp_path / "one.npy", stack[0])
+    for name, rows in (("a", slice(0, 20)), ("b", slice(15, 30))):
+        mask = np.zeros((48, 48), np.uint8)
+        mask[rows] = 1
+        write_labels(tmp_path / f"{name}.tif", mask)
+    files[2](*({"object": n, "frame": 0, "mask": f"{m}.tif"} for n, m in ((1, "a"), (2, "b"))))
+    code, out, err = run("--json", image=tmp_path / "one.npy")
+    assert code == 0, err
+    assert json.loads(out)["contested_pixels"] == 5 * 48
+    assert "240 pixels in several objects" in run("--overwrite", image=tmp_path / "one.npy")[1]
+
+
 @pytest.mark.parametrize("axis", [1, 2])
 def test_labels_keep_the_order_of_the_axes_along_another_frame_axis(run, files, tmp_path, axis):
     stack = np.zeros((40, 44, 48), np.uint16)
@@ -94,6 +129,26 @@ def test_a_single_picture_needs_no_propagation(run, files, tmp_path, stack):
     assert read_labels(tmp_path / "labels.tif").shape == stack.shape[1:3]
 
 
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (3, 1, 1), (3, 3, 5), (2, 1, 2000), (2, 2000, 1), (1, 9, 9)]
+)
+def test_tiny_and_narrow_stacks_get_labels_of_their_shape(run, files, tmp_path, shape):
+    np.save(tmp_path / "odd.npy", np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8))
+    files[2]({"object": 1, "frame": 0, "points": [[0, 0]]})
+    code, _, err = run(image=tmp_path / "odd.npy")
+    assert code == 0, err
+    assert read_labels(tmp_path / "labels.tif").shape == shape
+
+
+def test_where_nothing_is_left_to_propagate_the_run_says_so_and_succeeds(run, files, tmp_path):
+    files[2]({"object": 1, "frame": 0, "points": [[20, 20]]})
+    code, out, err = run("--direction", "backward")
+    assert code == 0, err
+    assert "1 object on 4 frames" in out
+    assert "nothing to propagate" in out
+    assert "nothing to propagate" not in run("--overwrite")[1]
+
+
 def test_direction_says_which_frames_are_answered(run, tmp_path, files):
     mask = np.ones((48, 48), np.uint8)
     write_labels(tmp_path / "mask.tif", mask)
@@ -113,6 +168,33 @@ def test_overlay_and_report_are_made_on_request(run, tmp_path):
     assert report["limits"] == [0, 200]
     assert report["seconds_per_frame"] > 0
     assert imread(tmp_path / "o.png").shape[2] == 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "shades"),
+    [
+        (("0", "510"), {0: 0, 51: 26, 204: 102}),
+        (("51", "153"), {0: 0, 51: 0, 204: 255}),
+        (("1000", "2000"), {0: 0, 51: 0, 204: 0}),
+    ],
+)
+def test_the_overlay_shows_frames_as_the_model_sees_them(
+    run, files, tmp_path, monkeypatch, limits, shades
+):
+    drawn = {}
+    monkeypatch.setattr(
+        "napari_sam2.evaluation.overlay.contact_sheet",
+        lambda image, *args, **kwargs: drawn.update(image=image) or np.zeros((8, 8, 3), np.uint8),
+    )
+    columns = np.repeat(np.array([0, 51, 204], np.uint16), 16)
+    np.save(tmp_path / "image.npy", np.broadcast_to(columns, (4, 48, 48)).copy())
+    options = ("--overlay", tmp_path / "o.png", "--limits", *limits)
+    code, _, err = run(*options, image=tmp_path / "image.npy")
+    assert code == 0, err
+    seen = drawn["image"]
+    assert (len(seen), seen.shape, seen.ndim, seen.dtype) == (4, (4, 48, 48, 3), 4, np.uint8)
+    for column, value in ((0, 0), (20, 51), (40, 204)):
+        assert (seen[2][:, column] == shades[value]).all()
 
 
 def test_the_same_run_twice_writes_the_same_labels(run, tmp_path):
@@ -137,7 +219,33 @@ BAD_PROMPTS = {
     ),
     "no area": ({"object": 1, "frame": 0, "box": [5, 5, 5, 9]}, "prompts[0]: "),
     "id beyond the labels": ({"object": 70_000, "frame": 0, "points": [[5, 5]]}, "prompts[0]: "),
-    "mask of another shape": ({"object": 1, "frame": 0, "mask": "small.tif"}, "prompts[0]: "),
+    "mask of another shape": (
+        {"object": 1, "frame": 0, "mask": "small.tif"},
+        "prompts[0]: mask has shape (4, 4), the frame has (48, 48)",
+    ),
+    "mask of another scale": (
+        {"object": 1, "frame": 0, "mask": "coarse.tif"},
+        "prompts[0]: mask has pixels of 1x1 um, the frame of 0.5x0.5 um; draw it on this image",
+    ),
+    "mask of nothing": (
+        {"object": 1, "frame": 0, "mask": "empty.tif"},
+        "prompts[0]: mask is empty",
+    ),
+    "mask of two objects": (
+        {"object": 1, "frame": 0, "mask": "two.tif"},
+        "prompts[0]: mask holds 2 different values",
+    ),
+    "only negative": (
+        {"object": 1, "frame": 0, "points": [[5, 5]], "labels": [0]},
+        "prompts[0]: only negative points",
+    ),
+    "box outside": ({"object": 1, "frame": 0, "box": [60, 60, 70, 70]}, "is outside 48x48"),
+    "no such object": ({"object": 0, "frame": 0, "points": [[5, 5]]}, "prompts[0].object"),
+    "frame before the first": ({"object": 1, "frame": -1, "points": [[5, 5]]}, "prompts[0].frame"),
+    "label of a corner": (
+        {"object": 1, "frame": 0, "points": [[5, 5]], "labels": [2]},
+        "prompts[0].labels[0]",
+    ),
 }
 
 
@@ -146,6 +254,10 @@ def test_a_bad_prompt_is_named_and_nothing_is_written(
     refuse, files, tmp_path, random_nano, entries, message
 ):
     write_labels(tmp_path / "small.tif", np.ones((4, 4), np.uint8))
+    whole = np.ones((48, 48), np.uint8)
+    write_labels(tmp_path / "coarse.tif", whole, spacing=Spacing((1.0, 1.0), "um"))
+    write_labels(tmp_path / "empty.tif", whole * 0)
+    write_labels(tmp_path / "two.tif", np.triu(whole) + 1)
     image, path, prompts = files
     prompts(*(entries if isinstance(entries, list) else [entries]))
     out = tmp_path / "labels.tif"
@@ -172,8 +284,8 @@ def wrong(**changes):
         ({"model": "giant"}, "choose one of nano"),
         ({"model": "sam2_large"}, "napari-sam2 models pull sam2_large"),
         ({"model": "image.tif"}, "is not one of the official checkpoints"),
-        ({"axis": "1"}, "--axis is 1, but the prompt file counts frames along axis 0"),
         ({"limits": "5 1"}, "low <= high"),
+        ({"limits": "nan 1"}, "low <= high"),
     ],
 )
 def test_other_wrong_input_is_told_before_any_work(
@@ -198,12 +310,76 @@ def option(name, value):
     return (f"--{name}", *str(value).split()) if name == "limits" else (f"--{name}", value)
 
 
+def test_the_axis_may_be_given_where_the_prompt_file_names_none(run, files, tmp_path):
+    np.save(tmp_path / "image.npy", np.zeros((40, 6, 48), np.uint16))
+    entry = {"object": 1, "frame": 5, "points": [[39, 47]]}
+    files[2](entry)
+    code, out, err = run("--axis", "1", "--json", image=tmp_path / "image.npy")
+    assert code == 0, err
+    assert (json.loads(out)["axis"], json.loads(out)["frames"]) == (1, 6)
+    files[2](entry, axis=0)
+    code, _, err = run("--axis", "1", "--overwrite", image=tmp_path / "image.npy")
+    assert code == 2
+    assert "--axis is 1, but the prompt file counts frames along axis 0" in err
+
+
+def test_what_is_read_from_is_never_written_over(refuse, files, tmp_path, random_nano):
+    image, path, _ = files
+    before = image.read_bytes()
+    linked = tmp_path / "link.tif"
+    linked.symlink_to(image)
+    for out in (image, linked):
+        line = refuse("run", image, "-p", path, "-o", out, "-m", random_nano, "--overwrite")
+        assert "is what is read from; give another name" in line
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "1.png").write_bytes(b"a picture")
+    common = ("-p", path, "-o", tmp_path / "l.tif", "-m", random_nano, "--overwrite")
+    line = refuse("run", folder, *common, "--overlay", folder / "1.png")
+    assert "is what is read from" in line
+    assert image.read_bytes() == before
+
+
 def test_an_image_without_frames_is_refused(refuse, files, tmp_path, random_nano):
     np.save(tmp_path / "empty.npy", np.zeros((0, 8, 8), np.uint8))
     line = refuse(
         "run", tmp_path / "empty.npy", "-p", files[1], "-o", tmp_path / "l.tif", "-m", random_nano
     )
     assert "axis 0 is empty" in line
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks", "message"),
+    [
+        ((10**9, 10**6), (1024, 1024), "1000000000x1000000 pixels, 1.86e+06 GiB (budget 4 GiB)"),
+        (
+            (1000, 5000, 2000),
+            (1000, 5000, 2000),
+            "reading frame 0 of 'a.zarr' would decode 18.6 GiB",
+        ),
+    ],
+)
+def test_an_image_beyond_memory_is_refused_before_any_pixel_is_read(
+    refuse, files, tmp_path, random_nano, shape, chunks, message
+):
+    import zarr
+
+    zarr.create_array(tmp_path / "a.zarr", shape=shape, chunks=chunks, dtype="uint16")
+    line = refuse(
+        "run", tmp_path / "a.zarr", "-p", files[1], "-o", tmp_path / "l.tif", "-m", random_nano
+    )
+    assert message in line
+
+
+def test_frames_too_narrow_for_an_overlay_are_refused_before_any_work(
+    refuse, files, tmp_path, random_nano
+):
+    np.save(tmp_path / "line.npy", np.zeros((2, 1, 2000), np.uint8))
+    files[2]({"object": 1, "frame": 0, "points": [[0, 0]]})
+    common = ("-p", files[1], "-o", tmp_path / "l.tif", "-m", random_nano)
+    line = refuse("run", tmp_path / "line.npy", *common, "--overlay", tmp_path / "o.png")
+    assert "too narrow for a picture; leave the picture out" in line
+    assert not (tmp_path / "l.tif").exists()
 
 
 @pytest.mark.slow

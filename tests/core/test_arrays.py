@@ -158,3 +158,68 @@ def test_pixels_that_are_not_finite_are_told_once_and_counted(caplog):
     (record,) = caplog.records
     assert record.getMessage().startswith("layer 'raw': 2 pixels of frame 1 are NaN or infinite")
     assert frames.nonfinite == {1: 2, 2: 1}
+
+
+class Declared:
+    """An array that exists in its metadata only."""
+
+    def __init__(self, shape, dtype=np.uint8, **layout):
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        vars(self).update(layout)
+
+    def __getitem__(self, key):
+        raise AssertionError("a pixel was read")
+
+
+def test_a_frame_beyond_memory_is_refused_from_its_metadata():
+    with pytest.raises(ImageError) as caught:
+        ArrayFrames(Declared((10**9, 10**6), np.uint16), name="raw")
+    message = str(caught.value)
+    assert (
+        "one frame of 'raw' has 1000000000x1000000 pixels, 1.86e+06 GiB (budget 4 GiB)" in message
+    )
+    assert "crop it" in message
+
+
+def test_many_frames_are_no_reason_to_refuse():
+    frames = ArrayFrames(Declared((10**9, 2048, 2048), np.uint16, chunks=(1, 512, 512)))
+    assert len(frames) == 10**9
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"chunks": (1000, 5000, 2000)},
+        {"chunks": (1, 100_000, 100_000)},
+        {"chunks": ((1000,), (100,), (200,)), "chunksize": (1000, 5000, 2000)},
+    ],
+)
+def test_a_chunk_beyond_memory_is_refused_from_its_metadata(layout):
+    with pytest.raises(ImageError) as caught:
+        ArrayFrames(Declared((1000, 100, 200), np.uint16, **layout), name="raw")
+    message = str(caught.value)
+    assert "reading frame 0 of 'raw' would decode 18.6 GiB (budget 4 GiB)" in message
+    assert "chunks of one frame each" in message
+
+
+@pytest.mark.parametrize("chunks", [None, (50, 100, 200), (1, 64, 64)])
+def test_chunks_within_memory_are_taken(chunks):
+    assert len(ArrayFrames(Declared((1000, 100, 200), np.uint16, chunks=chunks))) == 1000
+
+
+def test_chunks_count_along_the_axes_that_a_frame_fills():
+    columns = Declared((200_000, 100, 200), np.uint16, chunks=(200_000, 1, 1))
+    assert len(ArrayFrames(columns, StackView.default(3, 1))) == 100
+    with pytest.raises(ImageError, match="would decode"):
+        ArrayFrames(columns)
+
+
+def test_frames_with_nothing_to_see_are_listed():
+    stack = STACK.astype(np.float32)
+    stack[0], stack[2] = np.nan, 7
+    stack[2, 0, 0] = np.inf
+    frames = ArrayFrames(stack)
+    assert frames.blank == ()
+    for t in (2, 1, 0):
+        frames.read(t)
+    assert frames.blank == (0, 2)

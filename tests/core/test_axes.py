@@ -87,3 +87,13 @@ def test_prompts_are_taken_when_the_frame_is_displayed(displayed):
 def test_prompts_on_another_plane_or_in_3d_are_refused(displayed):
     with pytest.raises(PromptError, match="show Y/X"):
         StackView.default(3).check_displayed(displayed)
+
+
+@pytest.mark.parametrize(
+    "axis",
+    [1.0, True, None, "0", 3, -1],
+    ids=["float", "bool", "none", "text", "beyond", "negative"],
+)
+def test_a_frame_axis_is_a_whole_number_of_an_axis(axis):
+    with pytest.raises(ImageError, match=r"is outside 0\.\.2"):
+        StackView.default(3, axis)

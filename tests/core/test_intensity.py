@@ -9,6 +9,7 @@ from napari_sam2.core.intensity import (
     UINT8_MAPPING,
     IntensityMapping,
     count_nonfinite,
+    is_blank,
     sample_percentiles,
 )
 
@@ -147,3 +148,20 @@ def test_eight_bit_colours_pass_as_they_are():
 def test_a_mapping_is_a_value():
     assert IntensityMapping(0, 1, "a") == IntensityMapping(0, 1, "a")
     assert len({IntensityMapping(0, 1, "a"), IntensityMapping(0, 2, "a")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        (RAMP, False),
+        (np.full((4, 5), 7, np.uint16), True),
+        (np.full((4, 5), np.nan), True),
+        (np.where(RAMP > 3, 5.0, np.nan), True),
+        (np.where(RAMP > 3, RAMP, np.inf), False),
+        (np.zeros((3, 3), bool), True),
+        (np.broadcast_to(np.array([1, 2, 3], np.uint8), (4, 5, 3)), True),
+        (np.arange(60, dtype=np.uint8).reshape(4, 5, 3), False),
+    ],
+)
+def test_a_frame_of_one_value_or_colour_is_blank(frame, expected):
+    assert is_blank(frame) is expected

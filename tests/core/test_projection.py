@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_sam2.core.errors import LabelsError, OptionError
 from napari_sam2.core.masks import ObjectMask, PackedMask
-from napari_sam2.core.projection import Shown, largest_label, project
+from napari_sam2.core.projection import Shown, count_contested, largest_label, project
 from napari_sam2.core.store import MaskRecord
 
 SHAPE = (12, 14)
@@ -117,3 +117,13 @@ def test_types_without_whole_numbers_are_refused(dtype):
 def test_an_unknown_policy_is_refused():
     with pytest.raises(OptionError, match="'keep' or 'overwrite'"):
         project([], WHOLE, overlap="newest")
+
+
+@given(many, boxes, st.randoms())
+def test_contested_pixels_are_those_in_two_masks_or_more(entries, box, shuffling):
+    claims = sum(entry.record.to_mask().to_array(SHAPE).astype(int) for entry in entries)
+    expected = 0
+    if entries:
+        expected = int((claims[box[0] : box[2], box[1] : box[3]] > 1).sum())
+    shuffling.shuffle(entries)
+    assert count_contested(entries, box) == expected

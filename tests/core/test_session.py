@@ -230,6 +230,12 @@ def _bad_actions():
     yield "unknown object", lambda s: s.remove_object(9)
     yield "unknown object's prompts", lambda s: s.remove_prompts(9, 0)
     yield "unlock unknown", lambda s: s.unlock(9, 0)
+    yield "labels without a sequence", lambda s: s.add_points(1, 0, inside, 1)
+    yield "points as text", lambda s: s.add_points(1, 0, [("3", "4")])
+    yield "ragged mask", lambda s: s.add_mask(1, 0, [[1, 0], [1]])
+    yield "propagate no sequence", lambda s: s.propagate(objects=1)
+    yield "propagate one number", lambda s: s.propagate(frames=5)
+    yield "propagate half frames", lambda s: s.propagate(frames=(1.5, 3))
     yield "propagate unknown", lambda s: s.propagate(objects=[9])
     yield "propagate sideways", lambda s: s.propagate("sideways")
     yield "propagate outside", lambda s: s.propagate(frames=(5, 11))
@@ -260,6 +266,7 @@ def test_after_a_refusal_the_session_works_as_if_nothing_had_been_asked(name, ac
     with pytest.raises(NapariSam2Error) as caught:
         act(refused)
     assert caught.value.what
+    assert caught.value.kept
     assert not isinstance(caught.value, (RuntimeError, StopIteration))
     assert snapshot(refused) == before
     propagate(plain)
@@ -286,6 +293,8 @@ def test_options_are_checked_at_the_start(segmenter):
         Session(ArrayFrames(VIDEO), InlineEngine(segmenter), overlap="newest")
     with pytest.raises(LabelsError):
         Session(ArrayFrames(VIDEO), InlineEngine(segmenter), labels_dtype=float)
+    with pytest.raises(LabelsError, match="there is no type 'unit16'"):
+        Session(ArrayFrames(VIDEO), InlineEngine(segmenter), labels_dtype="unit16")
 
 
 def test_a_cut_box_and_a_full_mask_are_told(session, events, caplog):
@@ -324,6 +333,21 @@ def test_when_the_model_fails_in_a_restore_nothing_is_restored(session, segmente
     with pytest.raises(InferenceError):
         session.restore(said)
     assert snapshot(session) == before
+
+
+def test_pixels_that_several_objects_claim_are_counted_in_any_order(segmenter):
+    first, second = np.zeros((2, 48, 48), bool)
+    first[:10, :10], second[5:20, 5:20] = True, True
+    labels = []
+    for ids in ((1, 2), (2, 1)):
+        session = Session(ArrayFrames(VIDEO), InlineEngine(segmenter))
+        for object_id in ids:
+            session.add_mask(object_id, 3, first if object_id == 1 else second)
+        assert session.num_contested(3) == 25
+        assert session.num_contested(4) == 0
+        labels.append(session.labels[3])
+    np.testing.assert_array_equal(*labels)
+    assert (labels[0][5:10, 5:10] == 1).all()
 
 
 # Removal

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam2.core.errors import LabelsError, NapariSam2Error, PromptError
+from napari_sam2.core.errors import LabelsError, NapariSam2Error, PromptError, PropagationError
 from napari_sam2.core.validation import (
     check_box,
     check_frame,
+    check_frame_range,
     check_mask,
     check_object_id,
     check_points,
@@ -80,6 +81,12 @@ def test_labels_of_other_types_are_refused(label):
         check_points([(3, 4)], [label], SHAPE)
 
 
+@pytest.mark.parametrize("labels", [1, np.array(1), object(), 0.5])
+def test_labels_that_are_no_sequence_are_refused(labels):
+    with pytest.raises(PromptError, match="labels must be a sequence"):
+        check_points([(3, 4)], labels, SHAPE)
+
+
 def test_every_point_needs_a_label():
     with pytest.raises(PromptError, match="2 points came with 1 labels"):
         check_points([(3, 4), (5, 6)], [1], SHAPE)
@@ -94,11 +101,28 @@ def test_one_point_may_be_given_by_itself():
 
 
 @pytest.mark.parametrize(
-    "points", [[], np.zeros((0, 2)), [(1, 2, 3)], [[[1, 2]]], "ab", [("a", 1)], [None]]
+    "points",
+    [
+        [],
+        np.zeros((0, 2)),
+        [(1, 2, 3)],
+        [[[1, 2]]],
+        "ab",
+        [("a", 1)],
+        [None],
+        [("3", "4")],
+        [(True, False)],
+        [(3 + 0j, 4)],
+        np.array([["1970-01-02", "1970-01-03"]], "M8[D]"),
+        [(3, 4), (5,)],
+        [(10**400, 3)],
+    ],
 )
 def test_points_of_the_wrong_form_are_refused(points):
-    with pytest.raises(PromptError):
+    with pytest.raises(PromptError) as caught:
         check_points(points, None, SHAPE)
+    assert caught.value.remedy
+    assert len(str(caught.value)) < 300
 
 
 # Boxes
@@ -149,7 +173,8 @@ def test_a_box_that_is_taken_lies_in_the_frame_and_has_area(box, shape):
 
 
 @pytest.mark.parametrize(
-    "box", [(1, 2, 3), (1, 2, 3, 4, 5), (1, np.nan, 3, 4), (1, 2, np.inf, 4), None, "abcd"]
+    "box",
+    [(1, 2, 3), (1, 2, 3, 4, 5), (1, np.nan, 3, 4), (1, 2, np.inf, 4), None, "abcd", "1234", 5],
 )
 def test_a_box_of_the_wrong_form_is_refused(box):
     with pytest.raises(PromptError):
@@ -186,6 +211,8 @@ def test_a_mask_may_use_any_one_value_for_inside():
         (np.full((6, 7), np.nan), "mask has type float64"),
         (_mask().astype(object), "mask has type object"),
         (np.arange(42).reshape(6, 7) % 3, "mask holds 2 different values"),
+        ([[1, 0], [1]], "mask is no array"),
+        (None, "mask has shape"),
     ],
 )
 def test_a_mask_that_says_nothing_clear_is_refused(mask, message):
@@ -222,6 +249,21 @@ def test_an_id_beyond_the_labels_type_is_refused_before_it_wraps():
         check_object_id(300, np.uint8, 4)
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype", "remedy"),
+    [
+        (256, "u1", "choose an id up to 255, or labels of type uint16"),
+        (40_000, "i2", "choose an id up to 32767, or labels of type uint16"),
+        (65_536, "u2", "choose an id up to 65535, or labels of type uint32"),
+        (2**32, "u4", "choose an id up to 4294967295"),
+    ],
+)
+def test_an_id_that_does_not_fit_comes_with_the_type_that_would(value, dtype, remedy):
+    with pytest.raises(LabelsError) as caught:
+        check_object_id(value, dtype, 1)
+    assert caught.value.remedy == remedy
+
+
 @pytest.mark.parametrize("value", [-1, 10, 2**63, 1.0, True, None, "0"])
 def test_a_frame_out_of_range_is_refused(value):
     with pytest.raises(PromptError, match="frame must be a whole number from 0 to 9"):
@@ -233,3 +275,23 @@ def test_a_frame_in_range_is_taken(value):
     frame = check_frame(value, 10)
     assert frame == value
     assert type(frame) is int
+
+
+@pytest.mark.parametrize("frames", [(2, 5), [2, 5], range(2, 5), (np.int64(2), np.uint8(5))])
+def test_a_range_of_frames_may_be_spelt_in_several_ways(frames):
+    start, stop = check_frame_range(frames, 10)
+    assert (start, stop) == (2, 5)
+    assert type(start) is type(stop) is int
+
+
+def test_no_range_means_all_frames():
+    assert check_frame_range(None, 10) == (0, 10)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [5, (1.5, 3), ("a", "b"), (1, 2, 3), (True, 3), (3, 3), (5, 2), (-1, 3), (8, 11), "25"],
+)
+def test_anything_else_is_no_range_of_frames(frames):
+    with pytest.raises(PropagationError, match="are not a range within 0 to 10"):
+        check_frame_range(frames, 10)

@@ -16,13 +16,26 @@ def labels_of(shape, dtype, high=200):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
-@pytest.mark.parametrize("shape", [(5, 6), (4, 5, 6), (1, 5, 6)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (5, 6),
+        (1, 1),
+        (5, 1),
+        (4, 5, 6),
+        (1, 5, 6),
+        (4, 5, 1),
+        (4, 1, 6),
+        (4, 1, 1),
+        (1, 1, 1),
+        (3, 3, 3),
+    ],
+)
 def test_labels_come_back_as_they_were(tmp_path, dtype, shape):
     labels = labels_of(shape, dtype)
     path = write_labels(tmp_path / "l.tif", labels)
     again = read_labels(path)
-    np.testing.assert_array_equal(again.reshape(shape), labels)
-    assert again.dtype == dtype
+    np.testing.assert_array_equal(again, labels, strict=True)
     assert [file.name for file in tmp_path.iterdir()] == ["l.tif"]
 
 
@@ -53,6 +66,13 @@ def test_the_spacing_stands_where_imagej_looks_for_it(tmp_path):
     with tifffile.TiffFile(tmp_path / "l.tif") as file:
         assert file.is_imagej
         assert file.series[0].axes == "ZYX"
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 6), (4, 5, 1)])
+def test_shapes_that_imagej_does_not_know_keep_their_spacing(tmp_path, shape):
+    spacing = Spacing((3.0, 0.5, 0.25), "um")
+    write_labels(tmp_path / "l.tif", labels_of(shape, np.uint16), spacing=spacing)
+    assert read_spacing(tmp_path / "l.tif") == spacing
 
 
 def test_no_spacing_is_none(tmp_path):
@@ -147,3 +167,28 @@ def test_an_archive_has_its_labels_under_that_name_or_another(tmp_path):
     np.savez(tmp_path / "a.npz", image=labels + 1, labels=labels, other=labels + 2)
     np.testing.assert_array_equal(read_labels(tmp_path / "a.npz"), labels)
     np.testing.assert_array_equal(read_labels(tmp_path / "a.npz", "other"), labels + 2)
+
+
+def test_the_frames_of_a_stack_have_the_spacing_of_its_other_axes():
+    stack = Spacing((5.0, 0.5, 0.25), "um")
+    assert stack.of_frames(0) == stack.of_frames(None) == Spacing((0.5, 0.25), "um")
+    assert stack.of_frames(1) == Spacing((5.0, 0.25), "um")
+    assert stack.of_frames(2) == Spacing((5.0, 0.5), "um")
+
+
+@pytest.mark.parametrize(
+    ("steps", "unit", "expected"),
+    [
+        ((0.5, 0.25), "um", False),
+        ((0.5, 0.251), "um", False),
+        ((0.5, 0.26), "um", True),
+        ((1.0, 0.5), "micron", True),
+        ((0.5, 0.25), "\\u00B5m", False),
+        ((1.0, 0.5), "µm", True),
+        ((1.0, 1.0), "pixel", False),
+        ((500.0, 250.0), "nm", False),
+    ],
+)
+def test_spacings_differ_only_where_both_are_known_in_one_unit(steps, unit, expected):
+    known, other = Spacing((0.5, 0.25), "um"), Spacing(steps, unit)
+    assert known.differs_from(other) is other.differs_from(known) is expected

@@ -226,6 +226,23 @@ def test_closing_the_window_lets_go_of_everything(qtbot, open_desk):
     assert session() is None or session().run is None
 
 
+def test_a_timer_that_qt_has_deleted_already_does_not_keep_the_worker(open_desk, monkeypatch):
+    from napari_sam2.plugin.widget import _let_go
+
+    class Deleted:
+        def stop(self):
+            raise RuntimeError("wrapped C/C++ object of type QTimer has been deleted")
+
+    desk = open_desk()
+    desk.click(1)
+    worker, timer = desk.controller._workspace.worker, desk.bridge._timer
+    monkeypatch.setattr(desk.bridge, "_timer", Deleted())
+    _let_go(desk.controller)
+    timer.stop()
+    assert not worker.is_alive
+    assert not desk.controller.is_open
+
+
 IN_A_RUN = """
     import faulthandler, sys
     faulthandler.enable()

@@ -113,6 +113,11 @@ def test_the_box_is_seen_while_it_is_drawn_and_gone_when_refused(desk, caplog):
     desk.controller.draw_box(desk.world(0, 5, 5), desk.world(0, 5, 5))
     assert len(desk.bridge.prompts.boxes.data) == 0
     assert "no area" in desk.controller.message.text
+    desk.viewer.layers.selection.active = desk.bridge.prompts.boxes
+    desk.press("T")
+    assert not desk.controller.is_positive, (
+        "the keys work on the layer that the refused box has made"
+    )
 
 
 def test_m_starts_the_next_object_and_pressing_it_twice_makes_no_gap(desk):
@@ -185,19 +190,23 @@ def test_three_dimensional_display_is_refused_with_a_sentence(desk):
     assert desk.session.objects == (1,)
 
 
-def test_another_plane_is_refused_once_there_are_objects(desk):
+@pytest.mark.parametrize("order", [(1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_another_plane_is_refused_once_there_are_objects(desk, order):
     desk.click(1)
-    desk.viewer.dims.order = (1, 0, 2)
+    desk.viewer.dims.order = order
     desk.click_at(3, 32, 20)
     assert desk.session.state.objects[1].prompts.keys() == {0}
     assert "Show Y/X" in desk.controller.message.text
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
-def test_a_transposed_view_of_the_same_plane_is_the_same_prompt(desk, order):
-    desk.viewer.dims.order = order
+@pytest.mark.parametrize("placed", PLACED.values(), ids=PLACED.keys())
+def test_a_transposed_view_of_the_same_plane_is_the_same_prompt(open_desk, placed):
+    desk = open_desk(**placed)
+    desk.viewer.dims.order = (0, 2, 1)
     desk.click_at(3, *desk.centre(1, 3))
-    np.testing.assert_allclose(only_step(desk, frame=3).points, [desk.centre(1, 3)])
+    desk.wait_for_answers()
+    np.testing.assert_allclose(only_step(desk, frame=3).points, [desk.centre(1, 3)], atol=1e-6)
+    assert desk.labels[3][tuple(int(v) for v in desk.centre(1, 3))] == 1
 
 
 def test_before_the_first_object_the_plane_on_display_is_followed(open_desk):

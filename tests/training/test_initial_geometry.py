@@ -11,23 +11,26 @@ from napari_sam2.training.generator import ClipGenerator
 from napari_sam2.training.geometry import calibrate_memory, initialise, measure
 from napari_sam2.training.steps import normalise
 
+NUM_IMAGES = 32
+"""One click an image: of 4 the mean moves by 0.1 with the kinds of images that happen to be drawn, of 32 by 0.03."""
+
 
 @pytest.fixture(scope="module")
 def scene():
     generator = torch.Generator().manual_seed(1)
-    clips = ClipGenerator(256).draw(4, 1, generator)
-    points = torch.rand(4, 2, generator=generator) * 200 + 28
+    clips = ClipGenerator(256).draw(NUM_IMAGES, 1, generator)
+    points = torch.rand(NUM_IMAGES, 2, generator=generator) * 200 + 28
     return normalise(clips.images[:, 0]), points
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_attention_is_local_before_training(scene, seed):
+    """The recipe's numbers, at side 256: below them a click is invisible, and training never leaves the plateau."""
     table = measure(initialise(Sam2(preset("nano")), seed), *scene)
-    # 16 x 16 tokens instead of the recipe's 8 x 8: four times as many places compete with the clicked one.
-    assert table.click_to_image_near >= 0.4
-    assert table.click_to_image_far <= 0.35
+    assert table.click_to_image_near >= 0.5
+    assert table.click_to_image_far <= 0.3
     assert table.image_to_click_near >= 0.9
-    assert table.image_to_click_far <= 0.35
+    assert table.image_to_click_far <= 0.3
     assert table.memory_near >= 0.45
     assert table.memory_far <= 0.3
 
@@ -56,7 +59,7 @@ def test_initialising_twice_gives_the_same_weights_and_leaves_the_random_state()
 
 @torch.no_grad()
 def test_conditioned_features_begin_as_those_the_decoder_knows(scene):
-    images, _ = scene
+    images = scene[0][:4]
     net = initialise(Sam2(preset("nano")), 0)
     features = net.encode_image(images).stride16
 

@@ -19,3 +19,8 @@ def progress_bar(total: int, label: str) -> Any:
     return typer.progressbar(
         length=total, label=label, file=sys.stderr, show_pos=True, hidden=is_hidden
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, "1 frame" or "2 frames"."""
+    return f"{number} {noun}{'s' * (number != 1)}"

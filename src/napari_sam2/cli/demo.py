@@ -14,6 +14,7 @@ from napari_sam2.core.errors import OptionError
 if TYPE_CHECKING:
     import numpy as np
 
+    from napari_sam2.cli.pictures import SeenFrames
     from napari_sam2.evaluation.clicks import Click
     from napari_sam2.evaluation.report import RunReport
     from napari_sam2.io.samples import Sample
@@ -53,8 +54,12 @@ def demo(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the model made of the sample. `labels`: (T, Y, X); `clicks`: object id to frame and click."""
+    """What the model made of the sample.
 
+    `seen`: the frames as it saw them; `labels`: (T, Y, X); `clicks`: object id to frame and click.
+    """
+
+    seen: SeenFrames
     labels: np.ndarray
     clicks: dict[int, tuple[int, Click]]
     seconds_per_frame: float
@@ -65,6 +70,7 @@ def segment(sample: Sample, model: str) -> Outcome:
     import numpy as np
 
     from napari_sam2.api import Session
+    from napari_sam2.cli.pictures import SeenFrames
     from napari_sam2.evaluation.objects import prompt_frames
     from napari_sam2.evaluation.sessions import StopWatch
     from napari_sam2.evaluation.stacks import simulated_clicks
@@ -78,7 +84,8 @@ def segment(sample: Sample, model: str) -> Outcome:
     run, watch = session.propagate(), StopWatch()
     with progress_bar(run.total, "frames") as bar:
         watch.drive(run, lambda done: bar.update(1))
-    return Outcome(np.asarray(session.labels), clicks, watch.seconds_per_frame)
+    seen = SeenFrames(session.frames, session.mapping)
+    return Outcome(seen, np.asarray(session.labels), clicks, watch.seconds_per_frame)
 
 
 def _check_folder(out: Path) -> None:
@@ -103,7 +110,7 @@ def _write(out: Path, sample: Sample, model: str, outcome: Outcome) -> RunReport
     for frame, click in outcome.clicks.values():
         clicked.setdefault(frame, []).append((click.y, click.x))
     picture = contact_sheet(
-        sample.image,
+        outcome.seen,
         outcome.labels,
         f"napari-sam2 demo: {sample.title}",
         _header(report),

@@ -39,6 +39,8 @@ def pull(
     """Download official weights; a broken download is continued, and every file is checked by its SHA-256."""
     from napari_sam2.io import weights
 
+    if weights.EMBEDDED in names:
+        typer.echo(f"{weights.EMBEDDED} is built in: {weights.local_path(weights.EMBEDDED)}")
     for entry in [weights.entry_of(name) for name in names if name != weights.EMBEDDED]:
         with progress_bar(entry.size, entry.name) as bar:
             path = weights.fetch(

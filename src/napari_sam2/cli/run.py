@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_sam2.cli.console import new_app, progress_bar
+from napari_sam2.cli.console import counted, new_app, progress_bar
 from napari_sam2.core.errors import FileFormatError, LabelsError, OptionError, PromptError
 from napari_sam2.core.options import NATIVE
 
@@ -33,7 +33,8 @@ def run(
         str, typer.Option("--model", "-m", help="A name that 'models list' shows, or a file.")
     ] = "nano",
     axis: Annotated[
-        int | None, typer.Option(help="Frame axis; by default what the prompt file says.", min=0)
+        int | None,
+        typer.Option(help="Frame axis, where the prompt file names none; by default 0.", min=0),
     ] = None,
     direction: Annotated[
         Literal["both", "forward", "backward"], typer.Option(help="From the prompted frames.")
@@ -59,12 +60,13 @@ def run(
     ] = False,
 ) -> None:
     """Segment the prompted objects through a whole stack and write the labels."""
-    _check_outputs(out, overlay, overwrite)
+    _check_outputs(out, overlay, overwrite, inputs=(image, prompts))
     from napari_sam2.io.sessions import read_prompts
 
     file = read_prompts(prompts)
     chosen_axis = _frame_axis(file, axis)
     from napari_sam2.api import Session
+    from napari_sam2.cli.pictures import check_drawable
 
     session = Session(
         image,
@@ -75,7 +77,10 @@ def run(
         options=replace(NATIVE, focus=focus),
     )
     start = time.perf_counter()
-    num_results = _segment(session, file.prompts, direction)
+    if overlay is not None:
+        check_drawable(session.frames.shape)
+    _check_scales(session, image, file.prompts)
+    propagated = _segment(session, file.prompts, direction)
     seconds = time.perf_counter() - start
     _write(session, image, out, overlay, chosen_axis, file.prompts)
     _report(
@@ -91,14 +96,20 @@ def run(
             "limits": [session.mapping.low, session.mapping.high],
             "objects": [int(object_id) for object_id in session.objects],
             "frames": len(session.frames),
+            "propagated": propagated,
+            "blank_frames": list(session.frames.blank),
+            "nonfinite_pixels": session.frames.nonfinite,
+            "contested_pixels": _count_contested(session),
             "seconds": round(seconds, 3),
-            "seconds_per_frame": round(seconds / max(num_results, 1), 4),
+            "seconds_per_frame": round(seconds / (len(file.prompts) + propagated), 4),
         },
         as_json,
     )
 
 
-def _check_outputs(out: Path, overlay: Path | None, overwrite: bool) -> None:
+def _check_outputs(
+    out: Path, overlay: Path | None, overwrite: bool, inputs: tuple[Path, ...]
+) -> None:
     """Refuse what cannot be written before hours are spent on it."""
     from napari_sam2.io.masklets import check_labels_path
 
@@ -116,19 +127,56 @@ def _check_outputs(out: Path, overlay: Path | None, overwrite: bool) -> None:
                 remedy="give another name, or --overwrite",
                 kept="it was left alone",
             )
+        if path is not None and any(_is_same(path, given) for given in inputs):
+            raise FileFormatError(
+                f"{path} is what is read from", remedy="give another name", kept="it was left alone"
+            )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Say whether two paths lead to one file, also through a link; a folder holds its pictures."""
+    if not path.exists() or not other.exists():
+        return False
+    return path.samefile(other) or (other.is_dir() and path.parent.samefile(other))
 
 
 def _frame_axis(file: PromptFile, axis: int | None) -> int:
-    if axis is not None and axis != file.axis:
+    if axis is None or axis == file.axis:
+        return file.axis
+    if file.says_axis:
         raise OptionError(
             f"--axis is {axis}, but the prompt file counts frames along axis {file.axis}",
             remedy="prompts are valid along one axis only; leave --axis out or correct the file",
         )
-    return file.axis
+    return axis
+
+
+def _check_scales(session: Session, image: Path, prompts: tuple[FilePrompt, ...]) -> None:
+    """Refuse a mask whose file says that it was drawn on pixels of another size."""
+    from napari_sam2.io.masklets import read_spacing
+
+    known = read_spacing(image)
+    if known is None:
+        return
+    frame = known.of_frames(session.stack_view.frame_axis)
+    for number, prompt in enumerate(prompts):
+        if prompt.mask_spacing is not None and prompt.mask_spacing.differs_from(frame):
+            raise PromptError(
+                f"prompts[{number}]: mask has pixels of {prompt.mask_spacing}, the frame of {frame}",
+                kept="no file was written",
+                remedy="draw it on this image, or resample it first; a mask is never stretched",
+            )
+
+
+def _count_contested(session: Session) -> int:
+    """Return how many pixels of the stack lie in several objects, of which the labels show one."""
+    if len(session.objects) < 2:
+        return 0
+    return sum(session.num_contested(frame) for frame in range(len(session.frames)))
 
 
 def _segment(session: Session, prompts: tuple[FilePrompt, ...], direction: str) -> int:
-    """Give all prompts, propagate, and return how many frames were answered."""
+    """Give all prompts, propagate, and return how many frames that reached."""
     with progress_bar(len(prompts), "prompts") as bar:
         for number, prompt in enumerate(prompts):
             _add(session, number, prompt)
@@ -137,7 +185,7 @@ def _segment(session: Session, prompts: tuple[FilePrompt, ...], direction: str) 
     with progress_bar(propagation.total, "frames ") as bar:
         for _ in propagation:
             bar.update(1)
-    return len(prompts) + propagation.total
+    return propagation.total
 
 
 def _add(session: Session, number: int, prompt: FilePrompt) -> None:
@@ -171,6 +219,7 @@ def _write(
 
 def _draw(session: Session, title: str, path: Path, prompts: tuple[FilePrompt, ...]) -> None:
     """Write a picture of the labels over some frames; only those frames are read again."""
+    from napari_sam2.cli.pictures import SeenFrames
     from napari_sam2.evaluation.overlay import contact_sheet, write_png
     from napari_sam2.io.atomic import replacing
 
@@ -179,25 +228,10 @@ def _draw(session: Session, title: str, path: Path, prompts: tuple[FilePrompt, .
         signed = zip(prompt.points, prompt.labels, strict=True)
         clicks.setdefault(prompt.frame, []).extend(point for point, label in signed if label == 1)
     line = f"model {Path(session.model).name} · coloured: result · white dot: positive click"
-    picture = contact_sheet(_FrameStack(session), session.labels, title, [line], clicks=clicks)
+    seen = SeenFrames(session.frames, session.mapping)
+    picture = contact_sheet(seen, session.labels, title, [line], clicks=clicks)
     with replacing(path) as temporary:
         write_png(temporary, picture)
-
-
-class _FrameStack:
-    """The frames of a session as an array that reads one when it is asked for."""
-
-    def __init__(self, session: Session) -> None:
-        self._frames = session.frames
-        colours = (3,) if self._frames.is_rgb else ()
-        self.shape = (len(self._frames), *self._frames.shape, *colours)
-        self.ndim = len(self.shape)
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def __getitem__(self, t: int) -> Any:
-        return self._frames.read(t)
 
 
 def _as_image(session: Session, axis: int) -> Any:
@@ -213,13 +247,22 @@ def _report(report: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report, indent=2))
         return
-    num_objects = len(report["objects"])
+    objects, frames = counted(len(report["objects"]), "object"), counted(report["frames"], "frame")
     typer.echo(
-        f"{report['labels']}: {num_objects} object{'s' * (num_objects != 1)} on {report['frames']} frames, "
+        f"{report['labels']}: {objects} on {frames}, "
         f"{report['seconds_per_frame']:.2f} s a frame with {report['model']}"
     )
+    if not report["propagated"]:
+        typer.echo("nothing to propagate: no frame without a prompt lies in this direction")
     if report["overlay"]:
         typer.echo(report["overlay"])
+    if report["blank_frames"]:
+        blank = ", ".join(map(str, report["blank_frames"]))
+        typer.echo(f"frames on which there is nothing to see: {blank}")
+    if report["contested_pixels"]:
+        typer.echo(
+            f"{counted(report['contested_pixels'], 'pixel')} in several objects; each went to the stronger mask"
+        )
 
 
 def _version() -> str:

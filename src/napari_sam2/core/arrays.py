@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from napari_sam2.core.axes import StackView
 from napari_sam2.core.errors import FrameReadError, ImageError
-from napari_sam2.core.intensity import check_dtype, count_nonfinite
+from napari_sam2.core.intensity import check_dtype, count_nonfinite, is_blank
 
 logger = logging.getLogger(__name__)
+
+DECODE_BUDGET = 4 << 30
+"""Bytes that reading one frame may take, chunks that reach beyond it included."""
 
 
 class ArrayLikeStack(Protocol):
@@ -64,8 +68,10 @@ class ArrayFrames:
         self.stack_view = StackView.default(ndim) if stack_view is None else stack_view
         _check_view(self.stack_view, shape[:ndim], name)
         self._dtype = check_dtype(np.dtype(array.dtype), name)
+        _check_size(array, self.stack_view, rgb, name)
         self._array, self._shape, self._rgb, self.name = array, shape, rgb, name
         self._nonfinite: dict[int, int] = {}
+        self._blank: set[int] = set()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,12 +111,19 @@ class ArrayFrames:
             ) from error
         frame = self._normalised(frame)
         self._note_nonfinite(t, frame)
+        if is_blank(frame):
+            self._blank.add(t)
         return frame
 
     @property
     def nonfinite(self) -> Mapping[int, int]:
         """How many pixels of a frame are NaN or infinite, for the frames read so far that have such pixels."""
         return dict(self._nonfinite)
+
+    @property
+    def blank(self) -> tuple[int, ...]:
+        """The frames read so far on which there is nothing to see: one value everywhere, or no finite pixel."""
+        return tuple(sorted(self._blank.copy()))
 
     def _note_nonfinite(self, t: int, frame: np.ndarray) -> None:
         count = count_nonfinite(frame)
@@ -149,6 +162,39 @@ def _check_shape(shape: tuple[int, ...], rgb: bool, name: str) -> None:
             f"layer '{name}' has shape {_text(shape)}: at least rows and columns are needed",
             remedy="choose a 2-D image or a stack",
         )
+
+
+def _check_size(array: ArrayLikeStack, view: StackView, rgb: bool, name: str) -> None:
+    """Refuse a stack of which one frame does not fit into memory; only metadata are looked at."""
+    itemsize = np.dtype(array.dtype).itemsize
+    height, width = view.frame_shape(array.shape)
+    in_frame = height * width * (3 if rgb else 1) * itemsize
+    if in_frame > DECODE_BUDGET:
+        raise ImageError(
+            f"one frame of '{name}' has {height}x{width} pixels, {_gigabytes(in_frame)} "
+            f"(budget {_gigabytes(DECODE_BUDGET)})",
+            remedy="crop it, or use a coarser level",
+        )
+    decoded = itemsize * math.prod(_decoded_lengths(array, view))
+    if decoded > DECODE_BUDGET:
+        raise ImageError(
+            f"reading frame 0 of '{name}' would decode {_gigabytes(decoded)} "
+            f"(budget {_gigabytes(DECODE_BUDGET)})",
+            remedy="save the stack with chunks of one frame each",
+        )
+
+
+def _decoded_lengths(array: ArrayLikeStack, view: StackView) -> Iterator[int]:
+    """Length along every axis of the chunks that one frame touches, in pixels."""
+    chunks = getattr(array, "chunksize", None) or getattr(array, "chunks", None) or ()
+    one = {view.frame_axis, *(axis for axis, _ in view.fixed)}
+    for axis, length in enumerate(array.shape):
+        chunk = int(chunks[axis]) if len(chunks) == len(array.shape) else 1
+        yield chunk if axis in one else math.ceil(length / chunk) * chunk
+
+
+def _gigabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:.3g} GiB"
 
 
 def _check_view(view: StackView, shape: tuple[int, ...], name: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from napari_sam2.core.errors import ImageError, PromptError
 from napari_sam2.core.geometry import nearest_index
-from napari_sam2.core.ids import FrameIndex
+from napari_sam2.core.ids import FrameIndex, is_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,13 @@ class StackView:
                 f"an array with {ndim} axes has no obvious frames",
                 remedy="choose the frame, row and column axis and an index for each other axis",
             )
-        if not 0 <= frame_axis < ndim:
-            raise ImageError(f"frame axis {frame_axis} is outside 0..{ndim - 1}")
+        if not is_whole(frame_axis) or not 0 <= frame_axis < ndim:
+            raise ImageError(
+                f"frame axis {frame_axis!r} is outside 0..{ndim - 1}",
+                remedy="axes are counted from 0; the default is the first",
+            )
         row_axis, column_axis = (axis for axis in range(ndim) if axis != frame_axis)
-        return cls(frame_axis, row_axis, column_axis)
+        return cls(int(frame_axis), row_axis, column_axis)
 
     @property
     def ndim(self) -> int:

@@ -29,7 +29,8 @@ class IntensityMapping:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
             raise OptionError(
-                f"intensity limits need low <= high, both finite, got {self.low} and {self.high}"
+                f"intensity limits need low <= high, both finite, got {self.low} and {self.high}",
+                remedy="give the darker value first",
             )
 
     def apply(self, frame: np.ndarray) -> np.ndarray:
@@ -65,6 +66,14 @@ UINT8_MAPPING = IntensityMapping(0.0, 255.0, "8-bit colours as they are")
 def count_nonfinite(frame: np.ndarray) -> int:
     """Return how many pixels of `frame` are NaN or infinite."""
     return int(frame.size - np.isfinite(frame).sum()) if frame.dtype.kind == "f" else 0
+
+
+def is_blank(frame: np.ndarray) -> bool:
+    """Say whether the finite pixels of `frame`, (Y, X) or (Y, X, 3), all have one value or colour."""
+    pixels = frame.reshape(frame.shape[0] * frame.shape[1], -1)
+    if count_nonfinite(frame):
+        pixels = pixels[np.isfinite(pixels).all(axis=1)]
+    return len(pixels) == 0 or bool((pixels.min(axis=0) == pixels.max(axis=0)).all())
 
 
 def check_dtype(dtype: np.dtype, name: str = "image") -> np.dtype:

@@ -67,6 +67,17 @@ def project(
     return labels
 
 
+def count_contested(shown: Iterable[Shown], box: Box) -> int:
+    """Return how many pixels inside `box` (y0, x0, y1, x1) lie in the masks of more than one object."""
+    claims = np.zeros((box[2] - box[0], box[3] - box[1]), np.uint32)
+    for record, _ in shown:
+        common = _intersection(record.box, box)
+        if common != EMPTY_BOX:
+            inside = record.unpacked_strength()[_relative(common, record.box)] > 0
+            claims[_relative(common, box)] += inside
+    return int((claims > 1).sum())
+
+
 def _paint(record: MaskRecord, rank: int, box: Box, labels: np.ndarray, best: np.ndarray) -> None:
     common = _intersection(record.box, box)
     target, source = _relative(common, box), _relative(common, record.box)
@@ -89,7 +100,10 @@ def _ranks(shown: Sequence[Shown], overlap: OverlapPolicy) -> list[int]:
 
 def check_labels_dtype(dtype: DTypeLike) -> np.dtype:
     """Return the type of a label image; `LabelsError` if it does not hold whole numbers."""
-    checked = np.dtype(dtype)
+    try:
+        checked = np.dtype(dtype)
+    except TypeError as error:
+        raise LabelsError(f"there is no type {dtype!r} for labels", remedy="use uint16") from error
     if checked.kind not in "iu":
         raise LabelsError(f"labels of type {checked} cannot hold object ids", remedy="use uint16")
     return checked
@@ -106,8 +120,14 @@ def check_label(object_id: int, dtype: DTypeLike) -> None:
         raise LabelsError(
             f"object {object_id} does not fit into labels of type {np.dtype(dtype)}, "
             f"which end at {largest_label(dtype)}",
-            remedy="use labels of type uint16 or uint32",
+            remedy=_wider(object_id, dtype),
         )
+
+
+def _wider(object_id: int, dtype: DTypeLike) -> str:
+    fitting = [name for name in ("uint16", "uint32") if object_id <= np.iinfo(name).max]
+    below = f"an id up to {largest_label(dtype)}"
+    return f"choose {below}, or labels of type {fitting[0]}" if fitting else f"choose {below}"
 
 
 def _intersection(first: Box, second: Box) -> Box:

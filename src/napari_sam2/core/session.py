@@ -14,11 +14,17 @@ from napari_sam2.core.axes import StackView
 from napari_sam2.core.engine import Engine
 from napari_sam2.core.errors import OptionError, PromptError, PropagationError, UnknownObjectError
 from napari_sam2.core.frames import FrameSource
-from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.ids import FrameIndex, ObjectId, is_whole
 from napari_sam2.core.labels import LazyLabels
 from napari_sam2.core.masks import EMPTY_BOX, Box, PackedMask
 from napari_sam2.core.messages import Direction, PropagationRequest
-from napari_sam2.core.projection import OverlapPolicy, Shown, check_labels_dtype, project
+from napari_sam2.core.projection import (
+    OverlapPolicy,
+    Shown,
+    check_labels_dtype,
+    count_contested,
+    project,
+)
 from napari_sam2.core.prompts import BoxPrompt, FramePrompts, MaskPrompt, ObjectPrompts, PointPrompt
 from napari_sam2.core.run import Run
 from napari_sam2.core.state import Lock, SessionState
@@ -27,10 +33,10 @@ from napari_sam2.core.timeline import Timeline
 from napari_sam2.core.validation import (
     check_box,
     check_frame,
+    check_frame_range,
     check_mask,
     check_object_id,
     check_points,
-    is_whole,
 )
 
 logger = logging.getLogger(__name__)
@@ -125,6 +131,11 @@ class Session(Timeline):
         whole = (0, 0, *self.frames.shape)
         shown = self._shown(frame_idx)
         return project(shown, whole if box is None else box, self.labels_dtype, self.overlap)
+
+    def num_contested(self, frame: int) -> int:
+        """Return how many pixels of a frame several objects claim; `labels` gives each to one of them."""
+        frame_idx = check_frame(frame, len(self.frames))
+        return count_contested(self._shown(frame_idx), (0, 0, *self.frames.shape))
 
     def _shown(self, frame: FrameIndex) -> Iterable[Shown]:
         for known in self.state.objects.values():
@@ -300,28 +311,23 @@ class Session(Timeline):
             raise OptionError(
                 f"direction must be 'both', 'forward' or 'backward', got {direction!r}"
             )
-        start, stop = self._range(frames)
-        chosen = (
-            self.objects if objects is None else sorted({self._known(item) for item in objects})
-        )
+        start, stop = check_frame_range(frames, len(self.frames))
+        chosen = self.objects if objects is None else self._chosen(objects)
         if not chosen:
             raise PropagationError("no object has a prompt yet", remedy="click one first")
         asked = tuple(self.state.objects[object_id].all_prompts for object_id in chosen)
         self._generation += 1
         return self._start_run(PropagationRequest(self._generation, asked, start, stop, direction))
 
-    def _range(self, frames: range | tuple[int, int] | None) -> tuple[FrameIndex, FrameIndex]:
-        if frames is None:
-            return FrameIndex(0), FrameIndex(len(self.frames))
-        if isinstance(frames, range) and frames.step != 1:
-            raise PropagationError(f"frames are tracked one after another, got {frames}")
-        start, stop = (frames.start, frames.stop) if isinstance(frames, range) else frames
-        if not 0 <= start < stop <= len(self.frames):
+    def _chosen(self, objects: Iterable[int]) -> tuple[ObjectId, ...]:
+        try:
+            given = list(objects)
+        except TypeError as error:
             raise PropagationError(
-                f"frames {start} to {stop} are not within 0 to {len(self.frames)}",
-                remedy="give the first frame and the one after the last",
-            )
-        return FrameIndex(start), FrameIndex(stop)
+                f"objects must be a sequence of ids, got {objects!r}",
+                remedy="give a list, also of one id",
+            ) from error
+        return tuple(sorted({self._known(item) for item in given}))
 
     # Checks and small steps
 

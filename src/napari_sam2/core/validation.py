@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from napari_sam2.core.errors import PromptError
+from napari_sam2.core.errors import PromptError, PropagationError
 from napari_sam2.core.geometry import PromptBox, nearest_index
-from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.ids import FrameIndex, ObjectId, is_whole
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.projection import check_label, largest_label
 
@@ -31,7 +32,7 @@ def check_object_id(value: object, labels_dtype: DTypeLike, next_free: int) -> O
     """
     if not is_whole(value) or int(value) < 1:
         raise PromptError(
-            f"object id must be a whole number from 1 to {largest_label(labels_dtype)}, got {value!r}",
+            f"object id must be a whole number from 1 to {largest_label(labels_dtype)}, got {reprlib.repr(value)}",
             remedy=f"the next free id is {next_free}",
         )
     object_id = int(value)
@@ -43,10 +44,35 @@ def check_frame(value: object, num_frames: int) -> FrameIndex:
     """Return `value` as a frame index; negative numbers do not count from the end."""
     if not is_whole(value) or not 0 <= int(value) < num_frames:
         raise PromptError(
-            f"frame must be a whole number from 0 to {num_frames - 1}, got {value!r}",
+            f"frame must be a whole number from 0 to {num_frames - 1}, got {reprlib.repr(value)}",
             remedy="frames count from 0",
         )
     return FrameIndex(int(value))
+
+
+def check_frame_range(frames: object, num_frames: int) -> tuple[FrameIndex, FrameIndex]:
+    """Return the first frame and the one after the last of a range or a pair; all frames for None.
+
+    Raises
+    ------
+    PropagationError
+        For a step, anything but whole numbers, an empty range, or one that leaves the stack.
+    """
+    if frames is None:
+        return FrameIndex(0), FrameIndex(num_frames)
+    if isinstance(frames, range) and frames.step != 1:
+        raise PropagationError(
+            f"frames are tracked one after another, got {frames}", remedy="leave the step out"
+        )
+    ends = (frames.start, frames.stop) if isinstance(frames, range) else frames
+    if isinstance(ends, (tuple, list)) and len(ends) == 2 and all(map(is_whole, ends)):
+        start, stop = map(int, ends)
+        if 0 <= start < stop <= num_frames:
+            return FrameIndex(start), FrameIndex(stop)
+    raise PropagationError(
+        f"frames {reprlib.repr(ends)} are not a range within 0 to {num_frames}",
+        remedy="give the first frame and the one after the last",
+    )
 
 
 def check_points(
@@ -69,9 +95,12 @@ def check_points(
         For no points, NaN, a point outside the frame, a label that is not 0 or 1, or one pixel with both signs.
     """
     positions = _positions(points)
-    signs = [True] * len(positions) if labels is None else [_sign(label) for label in labels]
+    signs = [True] * len(positions) if labels is None else _signs(labels)
     if len(signs) != len(positions):
-        raise PromptError(f"{len(positions)} points came with {len(signs)} labels; each needs one")
+        raise PromptError(
+            f"{len(positions)} points came with {len(signs)} labels",
+            remedy="give one label, 1 or 0, for each point",
+        )
     for y, x in positions:
         _check_inside(y, x, shape)
     clicks: Clicks = {}
@@ -105,7 +134,10 @@ def check_box(box: Sequence[float], shape: tuple[int, int]) -> tuple[PromptBox, 
     """
     corners = _numbers(box, "a box").ravel()
     if corners.size != 4:
-        raise PromptError(f"a box needs 4 numbers (y0, x0, y1, x1), got {corners.size}")
+        raise PromptError(
+            f"a box needs 4 numbers (y0, x0, y1, x1), got {corners.size}",
+            remedy="give two opposite corners",
+        )
     (y0, y1), (x0, x1) = sorted(corners[::2].tolist()), sorted(corners[1::2].tolist())
     given = (y0, x0, y1, x1)
     if y0 == y1 or x0 == x1:
@@ -113,7 +145,10 @@ def check_box(box: Sequence[float], shape: tuple[int, int]) -> tuple[PromptBox, 
     bottom, right = shape[0] - 0.5, shape[1] - 0.5
     cut = (max(y0, -0.5), max(x0, -0.5), min(y1, bottom), min(x1, right))
     if cut[0] >= cut[2] or cut[1] >= cut[3]:
-        raise PromptError(f"box {_text(*given)} is outside {shape[0]}x{shape[1]}")
+        raise PromptError(
+            f"box {_text(*given)} is outside {shape[0]}x{shape[1]}",
+            remedy="draw it around something in the frame",
+        )
     # Half a pixel is the difference between counting pixels and pixel centres: nothing to tell anybody.
     is_cut = max(abs(a - b) for a, b in zip(given, cut, strict=True)) > 0.5
     notice = f"box {_text(*given)} was cut to the frame: {_text(*cut)}" if is_cut else ""
@@ -128,11 +163,11 @@ def check_mask(mask: ArrayLike | PackedMask, shape: tuple[int, int]) -> tuple[Pa
     PromptError
         For another shape, real numbers, more than one value beside 0, or an empty mask.
     """
-    array = mask.to_array() if isinstance(mask, PackedMask) else np.asarray(mask)
+    array = mask.to_array() if isinstance(mask, PackedMask) else _as_array(mask)
     if array.shape != tuple(shape):
         raise PromptError(
             f"mask has shape {array.shape}, the frame has {tuple(shape)}",
-            remedy="give one value for every pixel of the frame",
+            remedy="give one value for every pixel of the frame; a mask is never stretched",
         )
     if array.dtype.kind not in "biu":
         raise PromptError(
@@ -164,39 +199,77 @@ def check_positive(clicks: Clicks, *, has_mask: bool) -> None:
 def _positions(points: ArrayLike) -> list[Point]:
     array = _numbers(points, "points")
     if array.size == 0:
-        raise PromptError("no points were given")
+        raise PromptError("no points were given", remedy="give at least one (y, x)")
     if array.ndim == 1 and array.size == 2:
         array = array[None]
     if array.ndim != 2 or array.shape[1] != 2:
-        raise PromptError(f"points need shape (N, 2) as (y, x), got {array.shape}")
+        raise PromptError(
+            f"points need shape (N, 2) as (y, x), got {array.shape}",
+            remedy="give the frame on its own, not as a third coordinate",
+        )
     return [(float(y), float(x)) for y, x in array]
 
 
 def _numbers(values: Any, what: str) -> np.ndarray:
+    """Return `values` as float64; text, truth values and complex numbers are not taken for positions."""
     try:
-        array = np.asarray(values, np.float64)
+        given = np.asarray(values)
+        array = np.asarray(given, np.float64) if given.dtype.kind in "iufO" else None
     except (TypeError, ValueError, OverflowError) as error:
-        raise PromptError(f"{what} must be numbers, got {values!r}") from error
+        raise _no_numbers(values, what) from error
+    if array is None:
+        raise _no_numbers(values, what)
     if not np.isfinite(array).all():
-        raise PromptError(f"{what} must be finite numbers, got {array.tolist()}")
+        raise PromptError(
+            f"{what} must be finite numbers, got {reprlib.repr(array.tolist())}",
+            remedy="leave out positions that are not known",
+        )
     return array
+
+
+def _no_numbers(values: Any, what: str) -> PromptError:
+    return PromptError(
+        f"{what} must be numbers, got {reprlib.repr(values)}",
+        remedy="positions are frame pixels, y before x",
+    )
+
+
+def _as_array(mask: ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(mask)
+    except (TypeError, ValueError) as error:
+        raise PromptError(
+            f"mask is no array: {error}", remedy="give one value for every pixel of the frame"
+        ) from error
+
+
+def _signs(labels: Iterable[object]) -> list[bool]:
+    try:
+        given = list(labels)
+    except TypeError as error:
+        raise PromptError(
+            f"labels must be a sequence, got {labels!r}",
+            remedy="give one label, 1 or 0, for each point",
+        ) from error
+    return [_sign(label) for label in given]
 
 
 def _sign(label: object) -> bool:
     is_boolean = isinstance(label, (bool, np.bool_))
     if not is_boolean and not (is_whole(label) and label in (0, 1)):
-        raise PromptError(f"a point's label is 1 (positive) or 0 (negative), got {label!r}")
+        raise PromptError(
+            f"a point's label is 1 (positive) or 0 (negative), got {reprlib.repr(label)}",
+            remedy="give corners as a box, and leave out points that say nothing",
+        )
     return bool(label)
 
 
 def _check_inside(y: float, x: float, shape: tuple[int, int]) -> None:
     if not (0 <= nearest_index(y) < shape[0] and 0 <= nearest_index(x) < shape[1]):
-        raise PromptError(f"point {_text_point(y, x)} is outside {shape[0]}x{shape[1]}")
-
-
-def is_whole(value: object) -> TypeGuard[int]:
-    """Say whether `value` is a whole number of Python or numpy; a boolean is not."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        raise PromptError(
+            f"point {_text_point(y, x)} is outside {shape[0]}x{shape[1]}",
+            remedy="click inside the frame",
+        )
 
 
 def _pixel(point: Point) -> tuple[int, int]:

@@ -19,6 +19,9 @@ from napari_sam2.io.frames import (
     open_image,
 )
 
+_UNITS = dict.fromkeys(("micron", "microns", "\u00b5m", "\u03bcm", "\\u00B5m"), "um")
+"""Spellings of the micrometre; ImageJ escapes the Greek letter."""
+
 _IMAGEJ_LIMIT = 4_000_000_000
 """Bytes. ImageJ's variant of TIFF has 32-bit offsets."""
 
@@ -33,6 +36,21 @@ class Spacing:
 
     steps: tuple[float, ...]
     unit: str = "pixel"
+
+    def of_frames(self, axis: int | None) -> Spacing:
+        """Return the spacing (Y, X) of the frames along `axis` of a stack; of the last two axes for None."""
+        steps = self.steps[-2:] if axis is None else self.steps[:axis] + self.steps[axis + 1 :]
+        return Spacing(steps, self.unit)
+
+    def differs_from(self, other: Spacing) -> bool:
+        """Say whether both have one unit of length, and pixels that differ by more than 1 %."""
+        if _UNITS.get(self.unit, self.unit) != _UNITS.get(other.unit, other.unit):
+            return False
+        pairs = zip(self.steps, other.steps, strict=True)
+        return any(abs(one - two) > 0.01 * max(one, two) for one, two in pairs)
+
+    def __str__(self) -> str:
+        return f"{'x'.join(f'{step:g}' for step in self.steps)} {self.unit}"
 
 
 def write_labels(
@@ -139,7 +157,7 @@ def _read_annotation(path: Path) -> np.ndarray:
 
 
 def read_spacing(path: str | Path) -> Spacing | None:
-    """Return the pixel spacing that a TIFF of ImageJ carries, for its last three axes; None if it has none."""
+    """Return the pixel spacing that a TIFF of ImageJ, or of ours, carries for its last three axes; None without."""
     import tifffile
 
     path = Path(path).expanduser()
@@ -147,7 +165,8 @@ def read_spacing(path: str | Path) -> Spacing | None:
         return None
     try:
         with tifffile.TiffFile(path) as file:
-            metadata, tags = file.imagej_metadata, file.pages[0].tags  # type: ignore[union-attr]
+            ours = next((entry for entry in file.shaped_metadata or () if "unit" in entry), None)
+            metadata, tags = file.imagej_metadata or ours, file.pages[0].tags  # type: ignore[union-attr]
             if not metadata:
                 return None
             plane = [_step(tags, name) for name in ("YResolution", "XResolution")]
@@ -182,9 +201,13 @@ def _write(
     import tifffile
 
     num_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    # ImageJ knows no 32-bit labels and no large files; those become a plain TIFF, which keeps shape and axes as well.
-    is_imagej = dtype.itemsize <= 2 and num_bytes < _IMAGEJ_LIMIT
-    frames = (np.asarray(labels[t]) for t in range(shape[0])) if len(shape) == 3 else None
+    # ImageJ knows no 32-bit labels, no large files, and no axis of length 1 at either end of a stack; those become a
+    # plain TIFF, which keeps shape and axes as well.
+    is_odd = len(shape) == 3 and 1 in (shape[0], shape[-1])
+    is_imagej = dtype.itemsize <= 2 and num_bytes < _IMAGEJ_LIMIT and not is_odd
+    frames = None
+    if len(shape) == 3 and not is_odd:
+        frames = (np.asarray(labels[t]) for t in range(shape[0]))
     tifffile.imwrite(
         path,
         np.asarray(labels[...]) if frames is None else frames,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,12 +19,13 @@ from pydantic import (
 )
 
 from napari_sam2.core.errors import FileFormatError, NapariSam2Error
-from napari_sam2.io.masklets import read_labels
+from napari_sam2.io.masklets import Spacing, read_labels, read_spacing
 
 SCHEMA = 1
 """The version that is written, and the newest that is read."""
 
 _MAX_BYTES = 64 << 20
+_SCALARS = (bool, int, float, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class FilePrompt:
     """One entry of a prompt file: points, a box or a mask for one object on one frame.
 
     `points`: (y, x) frame pixels; `labels`: one a point, 1 positive, 0 negative; `box`: (y0, x0, y1, x1);
-    `mask`: (Y, X), true inside. Just one of the three is set.
+    `mask`: (Y, X), true inside, and `mask_spacing` what its file says about its pixels, if anything.
+    Just one of points, box and mask is set.
     """
 
     object_id: int
@@ -40,14 +43,19 @@ class FilePrompt:
     labels: tuple[int, ...] = ()
     box: tuple[float, float, float, float] | None = None
     mask: np.ndarray | None = None
+    mask_spacing: Spacing | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PromptFile:
-    """What a prompt file says. `axis`: the frame axis that its frames are counted along."""
+    """What a prompt file says.
+
+    `axis`: the frame axis that its frames are counted along; `says_axis`: whether the file names it itself.
+    """
 
     axis: int
     prompts: tuple[FilePrompt, ...]
+    says_axis: bool = True
 
 
 def read_prompts(path: str | Path) -> PromptFile:
@@ -64,7 +72,9 @@ def read_prompts(path: str | Path) -> PromptFile:
     except ValidationError as error:
         raise FileFormatError(f"{path}: {_first_error(error)}", remedy=_remedy(error)) from None
     return PromptFile(
-        parsed.axis, tuple(_to_prompt(path, n, p) for n, p in enumerate(parsed.prompts))
+        parsed.axis,
+        tuple(_to_prompt(path, n, p) for n, p in enumerate(parsed.prompts)),
+        says_axis="axis" in parsed.model_fields_set,
     )
 
 
@@ -131,11 +141,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _to_prompt(path: Path, number: int, model: _PromptModel) -> FilePrompt:
     points = tuple(model.points or ())
     labels = tuple(model.labels) if model.labels is not None else (1,) * len(points)
-    mask = None if model.mask is None else _read_mask(path, number, model.mask)
-    return FilePrompt(model.object, model.frame, points, labels, model.box, mask)
+    mask, spacing = (None, None) if model.mask is None else _read_mask(path, number, model.mask)
+    return FilePrompt(model.object, model.frame, points, labels, model.box, mask, spacing)
 
 
-def _read_mask(path: Path, number: int, name: str) -> np.ndarray:
+def _read_mask(path: Path, number: int, name: str) -> tuple[np.ndarray, Spacing | None]:
     """Read a mask file, named relative to the prompt file so that both can be moved together."""
     where = f"{path}: prompts[{number}].mask"
     if Path(name).is_absolute():
@@ -143,25 +153,27 @@ def _read_mask(path: Path, number: int, name: str) -> np.ndarray:
             f"{where} is {name!r}", remedy="name the file relative to the prompt file"
         )
     try:
-        labels = read_labels(path.parent / name)
+        labels, spacing = read_labels(path.parent / name), read_spacing(path.parent / name)
     except NapariSam2Error as error:
         raise FileFormatError(f"{where}: {error.what}", remedy=error.remedy) from error
     if labels.ndim != 2:
         raise FileFormatError(
             f"{where}: {name} has shape {labels.shape}; one frame (Y, X) is needed"
         )
-    return labels
+    return labels, None if spacing is None else spacing.of_frames(None)
 
 
 def _first_error(error: ValidationError) -> str:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
+    details = error.errors(include_url=False, include_context=False)
     first = details[0]
     where = ""
     for part in first["loc"]:
         where += f"[{part}]" if isinstance(part, int) else f".{part}"
     message = first["msg"].removeprefix("Value error, ")
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return f"{where.removeprefix('.') or 'the file'}: {message[:1].lower()}{message[1:]}{more}"
+    given = first["input"]
+    got = f", got {reprlib.repr(given)}" if given is None or isinstance(given, _SCALARS) else ""
+    return f"{where.removeprefix('.') or 'the file'}: {message[:1].lower()}{message[1:]}{got}{more}"
 
 
 def _remedy(error: ValidationError) -> str:

@@ -143,7 +143,10 @@ def resolve(model: str | Path) -> Path:
     """
     if str(model) in (*model_names(), *ALIASES):
         return local_path(str(model))
-    path = Path(model).expanduser()
+    try:
+        path = Path(model).expanduser()
+    except TypeError:
+        path = Path()
     if path.is_file():
         return path
     raise OptionError(

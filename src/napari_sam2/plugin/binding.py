@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.axes import StackView
-from napari_sam2.core.errors import NapariSam2Error
+from napari_sam2.core.errors import ImageError, NapariSam2Error
 from napari_sam2.core.session import Session
+from napari_sam2.plugin.choices import pixels_of
 from napari_sam2.plugin.engine import WorkerEngine
 from napari_sam2.plugin.layers import LayerBridge
 from napari_sam2.plugin.positions import displayed_axes, to_data
@@ -54,19 +55,20 @@ class Binding:
     ) -> None:
         self._viewer, self.image, self._settings = viewer, image, settings
         self._failed, self._changed = failed, changed
-        data = image.data[0] if image.multiscale else image.data
-        self.frames = ArrayFrames(data, stack_view, rgb=image.rgb, name=image.name)
+        self._pixels = pixels_of(image)
+        self.frames = ArrayFrames(self._pixels, stack_view, rgb=image.rgb, name=image.name)
         limits = None if image.rgb else tuple(float(limit) for limit in image.contrast_limits)
         self._limits = limits
         self.engine = self._engine(worker)
         self.session = Session(self.frames, self.engine, stack_view=stack_view)
         self.bridge = LayerBridge(viewer, image, self.session, settings)
         self.has_news = False
+        self._has_told_nonfinite = False
 
     def _engine(self, worker: SafeWorker) -> WorkerEngine:
         chosen = self._settings
         recipe = Recipe(chosen.model, self.frames, self._limits, chosen.device, chosen.focus)
-        return WorkerEngine(worker, recipe, self._refused, self._changed)
+        return WorkerEngine(worker, recipe, self._refused, self._note_frames)
 
     def _refused(self, generation: int, error: NapariSam2Error) -> None:
         self.session.refuse(generation)
@@ -85,7 +87,7 @@ class Binding:
         self.session.prompts_changed.connect(self._note_news)
         self.session.run_finished.connect(self._note_run)
         self.session.history_changed.connect(self._changed)
-        self.session.frame_committed.connect(self._changed, max_args=0)
+        self.session.frame_committed.connect(self._note_frames, max_args=0)
 
     def close(self) -> None:
         """End what is going on and stop following; session and layers stay."""
@@ -98,9 +100,20 @@ class Binding:
             (self.session.prompts_changed, self._note_news),
             (self.session.run_finished, self._note_run),
             (self.session.history_changed, self._changed),
-            (self.session.frame_committed, self._changed),
+            (self.session.frame_committed, self._note_frames),
         ):
             signal.disconnect(slot, missing_ok=True)
+
+    def _note_frames(self) -> None:
+        """Say once that some pixels cannot be seen; frames are read on the worker's thread, so nobody else does."""
+        odd = self.frames.nonfinite
+        if odd and not self._has_told_nonfinite:
+            self._has_told_nonfinite = True
+            first = min(odd)
+            self.session.notice_given.emit(
+                f"{odd[first]} pixels of frame {first} are NaN or infinite and count as background"
+            )
+        self._changed()
 
     def _note_news(self, _object_id: int, _frame: int) -> None:
         self.has_news = True
@@ -109,14 +122,27 @@ class Binding:
         self.has_news = self.has_news and not run.is_complete
         self._changed()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the image still shows the pixels that the model sees."""
+        return pixels_of(self.image) is self._pixels
+
     def index_of(self, world: Sequence[float]) -> tuple[float, ...]:
         """Return the data index of a world position.
 
         Raises
         ------
+        ImageError
+            If the image shows other pixels than the model sees.
         PromptError
             If the viewer shows another plane than the frames, or three dimensions.
         """
+        if not self.is_current:
+            raise ImageError(
+                f"the pixels of '{self.image.name}' were replaced since its objects were begun",
+                kept="objects and labels are kept",
+                remedy="choose the image again to begin anew",
+            )
         self.session.stack_view.check_displayed(displayed_axes(self.image, self._viewer))
         return to_data(self.image, self._viewer, world)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_sam2.core.axes import StackView
 from napari_sam2.core.errors import ImageError
@@ -32,10 +32,14 @@ def image_choices(viewer: ViewerModel) -> tuple[Choice, ...]:
     )
 
 
+def pixels_of(image: Image) -> Any:
+    """Return the array that is shown, of the finest level."""
+    return image.data[0] if image.multiscale else image.data
+
+
 def shape_of(image: Image) -> tuple[int, ...]:
     """Return the shape that data indices count in: of the finest level, without colours."""
-    data = image.data[0] if image.multiscale else image.data
-    return tuple(int(length) for length in data.shape[: image.ndim])
+    return tuple(int(length) for length in pixels_of(image).shape[: image.ndim])
 
 
 def default_axis(viewer: ViewerModel, image: Image) -> int | None:

@@ -245,7 +245,8 @@ class Controller:
             self._workspace.follow_display(self.settings)
             corners = self.binding.index_of(start), self.binding.index_of(stop)
             self.session.add(BoxPrompt(self.active_object, *corners))
-            self._bind_keys()
+        if self.binding is not None:
+            self._bind_keys()  # the first box, refused or not, has made its layer
 
     def _draft_box(self, start: tuple[float, ...], stop: tuple[float, ...]) -> None:
         with self.reporting():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +10,12 @@ from napari.utils.colormaps import CyclicLabelColormap, label_colormap
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_sam2.core.errors import LabelsError
 from napari_sam2.core.masks import EMPTY_BOX, Box
 from napari_sam2.core.session import Session
 from napari_sam2.core.state import SessionState, changed_frames
-from napari_sam2.plugin.positions import current_index, spatial_attributes
+from napari_sam2.plugin.choices import shape_of
+from napari_sam2.plugin.positions import SPATIAL, current_index, place_like, spatial_attributes
 from napari_sam2.plugin.prompt_layers import PromptLayers
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.plugin.window_frame import WindowFrame
@@ -80,6 +83,9 @@ class LayerBridge:
         self._catch_up()
         self.prompts.open()
         self.window.open()
+        self._follow_image()
+        for name in SPATIAL:
+            getattr(self.image.events, name).connect(self._follow_image)
         self.session.frame_committed.connect(self._write)
         self.session.history_changed.connect(self.prompts.draw)
         self.session.run_finished.connect(self._tidy_up)
@@ -91,6 +97,8 @@ class LayerBridge:
         """Stop following; the layers stay."""
         self._timer.stop()
         self._drawn = self.session.state
+        for name in SPATIAL:
+            getattr(self.image.events, name).disconnect(self._follow_image)
         self.session.frame_committed.disconnect(self._write, missing_ok=True)
         self.session.history_changed.disconnect(self.prompts.draw, missing_ok=True)
         self.session.run_finished.disconnect(self._tidy_up, missing_ok=True)
@@ -111,6 +119,12 @@ class LayerBridge:
         ours = (self.labels, self.prompts.points, self.prompts.boxes)
         return tuple(layer for layer in ours if layer is not None)
 
+    def _follow_image(self, _event: Any = None) -> None:
+        """Lie on the image, wherever it is moved: clicks are counted in its pixels."""
+        for layer in self.layers:
+            if layer in self._viewer.layers:
+                place_like(layer, self.image)
+
     def _on_removed(self, event: Any) -> None:
         if event.value in (self.image, *self.layers):
             self.layer_lost.emit(event.value)
@@ -118,15 +132,28 @@ class LayerBridge:
     # Labels
 
     def _new_labels(self) -> Labels:
-        shape = self.image.data.shape if not self.image.multiscale else self.image.data[0].shape
         return self._viewer.add_labels(
-            np.zeros(shape[: self.image.ndim], self.session.labels_dtype),
+            self._blank_labels(),
             name=f"{self.image.name} SAM2 labels",
             opacity=self._settings.labels_opacity,
             colormap=_object_colors(),
             metadata={MARK: {"role": "labels", "image": self.image.name}},
             **spatial_attributes(self.image),
         )
+
+    def _blank_labels(self) -> np.ndarray:
+        shape, dtype = shape_of(self.image), self.session.labels_dtype
+        try:
+            return np.zeros(shape, dtype)
+        except (
+            MemoryError,
+            ValueError,
+        ) as error:  # ValueError: more bytes than an address can name
+            size = math.prod(shape) * dtype.itemsize / 2**30
+            raise LabelsError(
+                f"labels of '{self.image.name}' would take {size:.3g} GiB of memory",
+                remedy="crop the image, or use the command napari-sam2 run",
+            ) from error
 
     def _catch_up(self) -> None:
         """Draw what has changed since the layers were last followed."""

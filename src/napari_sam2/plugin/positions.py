@@ -22,6 +22,12 @@ def spatial_attributes(layer: Layer) -> dict[str, object]:
     return {name: getattr(layer, name) for name in SPATIAL}
 
 
+def place_like(layer: Layer, other: Layer) -> None:
+    """Lay a layer exactly on another of the same axes."""
+    for name, value in spatial_attributes(other).items():
+        setattr(layer, name, value)
+
+
 def to_data(layer: Layer, viewer: ViewerModel, world: Sequence[float]) -> tuple[float, ...]:
     """Return the data index of a world position, float; pixel centres are integers.
 

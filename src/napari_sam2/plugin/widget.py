@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ from qtpy.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidge
 
 from napari_sam2.core.errors import NapariSam2Error, TorchUnavailableError
 from napari_sam2.plugin.launch import controller_of
+from napari_sam2.plugin.panels.empty import EmptyPanel
 from napari_sam2.plugin.panels.image import ImagePanel
-from napari_sam2.plugin.panels.message import EmptyPanel, MessagePanel
+from napari_sam2.plugin.panels.message import MessagePanel
 from napari_sam2.plugin.panels.objects import ObjectsPanel
 from napari_sam2.plugin.panels.parts import label
 from napari_sam2.plugin.panels.prompts import PromptsPanel
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     import napari
 
     from napari_sam2.plugin.controller import Controller
+
+logger = logging.getLogger(__name__)
 
 _SHOW_EVERY = 50  # milliseconds: what changes in between is shown once
 
@@ -163,4 +167,8 @@ def _let_go(controller: Controller, _widget: object = None) -> None:
     """Close the controller of a dock whose window is gone; there is nobody left to show anything to."""
     controller.changed.disconnect()
     controller.failed.disconnect()
-    controller.close()
+    try:
+        controller.close()
+    except RuntimeError:
+        # Qt deletes what is left of a program that ends in any order, our timer perhaps before the dock.
+        logger.debug("the dock was closed by the end of the program", exc_info=True)

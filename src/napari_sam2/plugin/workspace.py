@@ -73,9 +73,11 @@ class Workspace:
     def close(self) -> None:
         """End what is going on and the worker with it; sessions and layers stay."""
         worker, self.worker = self.worker, None
-        self.unbind()
-        if worker is not None:
-            worker.stop()
+        try:
+            self.unbind()
+        finally:
+            if worker is not None:
+                worker.stop()
 
     def attach(
         self, image: Image, settings: PluginSettings, axis: int | str | None = DEFAULT_AXIS
@@ -92,6 +94,8 @@ class Workspace:
         if self.binding is not None and self.binding.session.run is not None:
             raise PropagationError("a propagation is going on", remedy="stop it first")
         known = self._bindings.get(id(image))
+        if known is not None and not known.is_current:
+            known = None  # begin anew: its labels belong to other pixels
         if known is not None and axis == DEFAULT_AXIS:
             self._bind(known, settings)
         else:
@@ -108,10 +112,18 @@ class Workspace:
     def _bind(self, binding: Binding, settings: PluginSettings) -> None:
         if binding is self.binding:
             return
+        earlier = self.binding
         self.unbind()
         self._bindings[id(binding.image)] = self.binding = binding
         binding.use(self.worker, settings)
-        binding.open()
+        try:
+            binding.open()
+        except NapariSam2Error:
+            self.binding = None
+            del self._bindings[id(binding.image)]
+            if earlier is not None:
+                self._bind(earlier, settings)
+            raise
         binding.bridge.layer_lost.connect(self._on_lost)
         self.bound.emit(binding)
         self._changed()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from napari_sam2.model.sam2 import Sam2
 from napari_sam2.model.two_way import Attention
 
-QUERY_GAIN = 2.5
+QUERY_GAIN = 2.7
 NORM_GAIN = 0.3
 TOKEN_SPREAD = 0.3
 FEATURE_GAIN = 0.4
