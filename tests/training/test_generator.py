@@ -91,3 +91,21 @@ def test_textures_repeat_without_a_seam_and_are_read_at_their_pixels():
     assert torch.allclose(look_up(bank, index, x + TEXTURE_SIZE, y - TEXTURE_SIZE), bank[4, 100, 7])
     middle = look_up(bank, index, x + 0.5, y)
     assert torch.allclose(middle, (bank[4, 100, 7] + bank[4, 100, 8]) / 2)
+
+
+def test_frames_of_a_gap_pass_unseen():
+    seen = draw(6, 3, seed=2)
+    gap = draw(6, 3, seed=2, gap=8)
+    assert gap.labels.shape == seen.labels.shape
+
+    def mean_overlap(clips, one, other):
+        scores = []
+        for clip in clips.labels:
+            for object_id in clip[one].unique()[1:]:
+                first, second = clip[one] == object_id, clip[other] == object_id
+                if first.sum() > 60 and second.any():
+                    scores.append(float((first & second).sum() / (first | second).sum()))
+        return sum(scores) / len(scores)
+
+    assert mean_overlap(gap, 0, 1) < mean_overlap(seen, 0, 1) - 0.15
+    assert mean_overlap(gap, 1, 2) > mean_overlap(gap, 0, 1) + 0.15

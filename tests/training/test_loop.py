@@ -16,6 +16,7 @@ from napari_sam2.model.sam2 import Sam2
 from napari_sam2.model.state_dict import to_official
 from napari_sam2.training.export import load_weights
 from napari_sam2.training.generator import Clips
+from napari_sam2.training.geometry import initialise
 from napari_sam2.training.loop import Trainer, TrainOptions
 from napari_sam2.training.steps import Plan, SceneHead, clip_step, image_step
 
@@ -115,6 +116,7 @@ sys.path.insert(0, {tests!r})
 from napari_sam2.model import config
 from conftest import TOY
 from napari_sam2.training.generator import Clips
+from napari_sam2.training.geometry import initialise
 from napari_sam2.training.loop import Trainer, TrainOptions
 from napari_sam2.training.steps import Plan, SceneHead, clip_step, image_step
 config.PRESETS["toy"] = TOY
@@ -162,3 +164,38 @@ def test_clips_without_objects_teach_the_scene_only(step, toy_config):
     result.loss.backward()
     assert set(result.numbers) == {"scene"}
     assert torch.isfinite(result.loss)
+
+
+def test_after_a_gap_the_second_frame_is_remembered_as_it_is_and_the_third_is_tracked(toy_config):
+    net = initialise(Sam2(toy_config), 0)
+    side = toy_config.image_size
+    labels = torch.zeros(1, 3, side, side, dtype=torch.int64)
+    for t, x in enumerate((4, 40, 42)):
+        labels[0, t, 10:26, x : x + 16] = 5
+    images = (labels == 5).float()[:, :, None].expand(-1, -1, 3, -1, -1).contiguous()
+    plan = Plan(is_box=False, corrections=0, stride=1, is_corrected=False, place=(0, 0))
+    numbers = {}
+    for gap in (0, 6):
+        generator = torch.Generator().manual_seed(0)
+        result = clip_step(
+            net, SceneHead(toy_config.width), Clips(images, labels), 2, plan, generator, gap=gap
+        )
+        result.loss.backward()
+        numbers[gap] = result.numbers
+    assert "tracked_iou" in numbers[0]
+    assert "gap_iou" in numbers[6]
+    # With a gap, the second frame is given and only the third one counts.
+    assert numbers[6]["gap_iou"] == numbers[6]["last_iou"]
+
+
+def test_zoom_and_gap_are_the_same_while_clips_are_used_again(tmp_path):
+    options = TrainOptions.refining(steps=400)
+    trainer = Trainer(tmp_path, replace(options, config="nano"))
+    drawn = []
+    for trainer.step in range(300):
+        drawn.append(trainer._zoom_and_gap(5))
+    groups = [drawn[n : n + options.reuse] for n in range(0, 300, options.reuse)]
+    assert all(len(set(group)) == 1 for group in groups)
+    assert {zoom for zoom, _ in drawn} == {1, 2, 4}
+    assert {gap for _, gap in drawn} == {0, 3, 6, 10}
+    assert trainer._zoom_and_gap(1)[1] == 0, "single images have no gap"

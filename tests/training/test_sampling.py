@@ -77,3 +77,14 @@ def test_a_perfect_mask_is_confirmed_inside():
     assert kinds.tolist() == [[1]]
     assert (points[0, 0] > 15).all()
     assert (points[0, 0] < 48).all()
+
+
+def test_objects_that_are_gone_later_are_seldom_picked():
+    labels = torch.zeros(1, 32, 32, dtype=torch.int64)
+    labels[0, 2:12, 2:12], labels[0, 20:30, 20:30] = 1, 2
+    later = torch.where(labels == 1, 0, labels)
+    generator = torch.Generator().manual_seed(0)
+    picked = [int(pick_objects(labels, 1, generator, later=later).ids) for _ in range(100)]
+    assert 70 < picked.count(2) < 100
+    either = [int(pick_objects(labels, 1, generator).ids) for _ in range(100)]
+    assert 30 < either.count(2) < 70
