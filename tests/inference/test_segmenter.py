@@ -298,3 +298,21 @@ def test_global_torch_state_is_left_as_found(make) -> None:
     next(iterator)
     assert not torch.is_inference_mode_enabled()
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("blank", [0, 200])
+def test_on_a_blank_frame_nothing_is_visible_and_the_run_goes_on(network, video, blank) -> None:
+    stack = video.copy()
+    stack[4] = blank
+    mapping = IntensityMapping(float(video.min()), float(video.max()))
+    segmenter = Sam2Segmenter(
+        network, ArrayFrames(stack), mapping, policy=DevicePolicy.choose("cpu")
+    )
+    request = request_of(ONE, direction="forward")
+    masks = {result.frame: result.objects[0] for result in segmenter.propagate(request)}
+    assert sorted(masks) == [3, 4, 5, 6, 7]
+    assert not masks[4].mask.any()
+    assert masks[4].object_score <= 0
+    assert any(masks[t].mask.any() for t in (5, 6, 7))
+    again = {result.frame: result.objects[0] for result in segmenter.propagate(request)}
+    assert facts(again[4]) == facts(masks[4]), "also when the frame is not encoded anew"

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from napari_sam2.core.frames import FrameSource
-from napari_sam2.core.intensity import IntensityMapping
+from napari_sam2.core.intensity import IntensityMapping, is_blank
 from napari_sam2.core.views import View
 from napari_sam2.inference.embeddings import BoundedCache, embedding_size
 from napari_sam2.inference.transforms import to_model_input
@@ -41,14 +41,22 @@ class FrameEncoder:
         self._network, self._frames, self._mapping = network, frames, mapping
         self._device = device
         self._last: tuple[int, np.ndarray] | None = None
+        self._blank: set[tuple[int, View]] = set()
         self._embeddings: BoundedCache[ImageFeatures] = BoundedCache(cache_bytes, embedding_size)
 
     def embed(self, t: int, view: View) -> ImageFeatures:
         """Return the features, batch 1, of what `view` shows of frame `t`."""
         return self._embeddings.get_or_make((t, view), lambda: self._encode(t, view))
 
+    def is_blank(self, t: int, view: View) -> bool:
+        """Say whether `view` shows the same intensity everywhere on frame `t`: there is nothing to be seen."""
+        self.embed(t, view)
+        return (t, view) in self._blank
+
     def _encode(self, t: int, view: View) -> ImageFeatures:
         shown = self._mapping.apply(self._read(t)[view.slices])
+        if is_blank(shown):
+            self._blank.add((t, view))
         side = self._network.config.image_size
         return self._network.encode_image(to_model_input(shown, side, self._device))
 

@@ -33,7 +33,7 @@ from napari_sam2.inference.encoder import FrameEncoder
 from napari_sam2.inference.focus import SEARCHED, Focus, Side, Trail, centre_of
 from napari_sam2.inference.memory import MemoryEntry, Selection, select, window_of
 from napari_sam2.inference.postprocess import fill_holes
-from napari_sam2.inference.step import StepOutput, condition, decode, remember
+from napari_sam2.inference.step import StepOutput, absent, condition, decode, remember
 from napari_sam2.inference.transforms import to_view_logits
 from napari_sam2.model.sam2 import Sam2
 
@@ -290,6 +290,8 @@ class Sam2Segmenter:
         selections = [slot.selection for slot in slots]
         conditioned = condition(self._network, features, selections, self._pointer_span)
         output = decode(self._network, features, conditioned, self._options)
+        if self._encoder.is_blank(frame, view):
+            output = absent(self._network, output)
         for number, slot in enumerate(slots):
             row = output.row(number)
             logits = fill_holes(row.logits, self._options.fill_holes)

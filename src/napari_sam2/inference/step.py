@@ -192,6 +192,14 @@ def _stable(decoded: Decoded) -> tuple[Tensor, Tensor]:
     return decoded.logits[slots, chosen][:, None], decoded.iou[slots, chosen]
 
 
+def absent(network: Sam2, output: StepOutput) -> StepOutput:
+    """Return the answer of a frame on which nothing can be seen, in the place of what the network made of it."""
+    pointer = network.absent_pointer.expand_as(output.pointer)
+    logits = torch.full_like(output.logits, ABSENT_LOGIT)
+    score = torch.full_like(output.object_score, -MASK_PROMPT_LOGIT)
+    return StepOutput(logits, output.iou, score, pointer)
+
+
 def adopt_mask(network: Sam2, features: ImageFeatures, mask: Tensor) -> StepOutput:
     """Take a person's mask as the answer; the decoder runs only for the pointer.
 
