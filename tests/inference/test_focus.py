@@ -49,7 +49,7 @@ def test_large_objects_and_focus_off_take_the_whole_frame():
     assert NANO.side_for((100, 100, 240, 260)) is None
     assert NANO.side_for((100, 100, 120, 118)) is not None
     assert replace(NANO, is_on=False).side_for((100, 100, 120, 118)) is None
-    assert replace(NANO, is_on=False).first_look((5.0, 5.0)) == NANO.whole
+    assert replace(NANO, is_on=False).first_looks([(5.0, 5.0)]) == (NANO.whole,)
     assert replace(NANO, is_on=False).closer_looks((5.0, 5.0)) == ()
 
 
@@ -68,16 +68,35 @@ def test_an_object_that_hardly_moves_keeps_its_window():
     assert NANO.window((100.0, 200.0), 128) != NANO.window((110.0, 200.0), 128)
 
 
-def test_a_click_in_a_huge_frame_is_first_looked_at_pixel_by_pixel_then_closer():
+def test_a_click_in_a_huge_frame_is_looked_at_pixel_by_pixel_and_in_the_whole_frame():
     huge = Focus((4096, 4096), 256)
-    first = huge.first_look((2000.0, 3000.0))
-    assert (first.height, first.width) == (256, 256)
-    assert first.contains(2000.0, 3000.0)
+    near, far = huge.first_looks([(2000.0, 3000.0)])
+    assert (near.height, near.width) == (256, 256)
+    assert near.contains(2000.0, 3000.0)
+    assert far == huge.whole
     sides = [view.height for view in huge.closer_looks((2000.0, 3000.0))]
     assert sides == [128, 64]
-    assert NANO.first_look((100.0, 100.0)) != NANO.whole
     small = Focus((400, 500), 256)
-    assert small.first_look((100.0, 100.0)) == small.whole
+    assert small.first_looks([(100.0, 100.0)]) == (small.whole,)
+
+
+def test_clicks_far_apart_are_looked_at_together():
+    huge = Focus((4096, 4096), 256)
+    near, _ = huge.first_looks([(2000.0, 3000.0), (2600.0, 3100.0)])
+    assert near.contains(2000.0, 3000.0)
+    assert near.contains(2600.0, 3100.0)
+
+
+def test_wider_windows_end_with_the_whole_frame():
+    focus = Focus((2000, 3000), 256)
+    view = focus.window((900.0, 1400.0), 256)
+    sides = []
+    while view != focus.whole:
+        view = focus.wider(view)
+        assert view.contains(900.0, 1400.0)
+        sides.append(view.height)
+    assert sides == [512, 1024, 2000, 2000][: len(sides)]
+    assert view == focus.whole
 
 
 def test_a_lost_object_is_searched_in_four_windows_around_within_the_frame():
@@ -209,3 +228,24 @@ def test_later_clicks_outside_of_the_window_are_taken_into_a_larger_one(discs):
     session.add_points(1, 0, [(y + 200, x + 200)], labels=[0])
     assert session.mask(1, 0).any()
     assert (before & session.mask(1, 0)).any()
+
+
+@pytest.mark.slow
+def test_an_object_larger_than_the_first_look_is_seen_whole():
+    rows, columns = np.mgrid[:1500, :1500]
+    disc = (rows - 700) ** 2 + (columns - 800) ** 2 <= 190**2
+    image = np.random.default_rng(0).normal(1000, 40, (1, 1500, 1500)) + 600 * disc
+    session = Session(image.astype(np.uint16), model="nano")
+    session.add_points(1, 0, [(700, 800)])
+    mask = session.mask(1, 0)
+    assert (mask & disc).sum() / (mask | disc).sum() > 0.8
+
+
+@pytest.mark.slow
+def test_first_clicks_far_apart_are_all_in_view(discs):
+    image, labels = discs
+    session = Session(image, model="nano")
+    y, x = np.argwhere(labels[0] == 1).mean(0)
+    session.add_points(1, 0, [(y, x), (y + 450, x + 450)], labels=[1, 0])
+    view = session.record(1, 0).view
+    assert view is None or (view[2] - view[0] > 450 and view[3] - view[1] > 450)

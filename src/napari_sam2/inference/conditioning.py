@@ -133,7 +133,7 @@ class Conditioner:
     def _refine(self, prompts: FramePrompts, earlier: Answer) -> Answer:
         """Answer with what was seen before; a step outside of the window then is looked at in a larger one."""
         said = _said(prompts.steps)
-        if all(earlier.view.contains(y, x) for y, x in said.places):
+        if said.lies_in(earlier.view):
             return self._look(prompts, earlier.view, earlier.output.logits)
         wide = self._focus.window_for(widened(earlier.box, said.places))
         if not earlier.is_visible:
@@ -142,21 +142,32 @@ class Conditioner:
         return self._look(prompts, wide, self._adopt(prompts.frame, mask, wide).output.logits)
 
     def _find(self, prompts: FramePrompts, said: _Said) -> Answer:
-        """Answer first clicks, which say nothing about the object's size: look, then look closer at what was found."""
-        point = said.places[0]
-        answer = self._look(prompts, self._focus.first_look(point))
-        for smaller in self._focus.closer_looks(point):
-            if answer.is_visible:
-                break
-            if all(smaller.contains(y, x) for y, x in said.places):
-                answer = self._look(prompts, smaller)
-        if not answer.is_visible:
-            return answer
+        """Answer first clicks, which say nothing about the object's size: look, then look as its size asks for."""
+        looks = [self._look(prompts, view) for view in self._focus.first_looks(said.places)]
+        answer = max(looks, key=lambda look: (look.is_visible, look.certainty))
+        answer = (
+            self._look_wider(prompts, answer)
+            if answer.is_visible
+            else (self._look_closer(prompts, said, answer))
+        )
         view = self._focus.window_for(widened(answer.box, said.places))
-        if view == answer.view:
+        if view == answer.view or not answer.is_visible:
             return answer
-        closer = self._look(prompts, view)
-        return closer if closer.certainty >= answer.certainty else answer
+        fitting = self._look(prompts, view)
+        return fitting if fitting.certainty >= answer.certainty else answer
+
+    def _look_wider(self, prompts: FramePrompts, answer: Answer) -> Answer:
+        """Look at more of the frame as long as the window cuts the object."""
+        while self._focus.is_cut(answer.box, answer.view):
+            answer = self._look(prompts, self._focus.wider(answer.view))
+        return answer
+
+    def _look_closer(self, prompts: FramePrompts, said: _Said, answer: Answer) -> Answer:
+        """Look at less and less of the frame until something is seen."""
+        for view in self._focus.closer_looks(said.places[0]):
+            if not answer.is_visible and said.lies_in(view):
+                answer = self._look(prompts, view)
+        return answer
 
     def _look(self, prompts: FramePrompts, view: View, previous: Tensor | None = None) -> Answer:
         """Ask the network about the points and the box in `view`."""
@@ -229,6 +240,10 @@ class _Said:
     places: list[tuple[float, float]]
     positives: list[bool]
     box: PromptBox | None
+
+    def lies_in(self, view: View) -> bool:
+        """Say whether all places are shown by `view`."""
+        return all(view.contains(y, x) for y, x in self.places)
 
 
 def _said(steps: tuple[PromptStep, ...]) -> _Said:

@@ -8,6 +8,7 @@ so memories of different frames have one scale; its place follows the object.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_sam2.core.masks import Box, union_box
@@ -90,16 +91,17 @@ class Focus:
         view = self.window(centre_of(box), self.side_for(box))
         return view if view.contains_box(box) else self.whole
 
-    def first_look(self, point: Centre) -> View:
-        """Return where a click is looked at before anything is known about the object's size.
+    def first_looks(self, points: Sequence[Centre]) -> tuple[View, ...]:
+        """Return where clicks are looked at before anything is known about the object's size.
 
-        Whole frames that are not much larger than the model's input are seen whole; of larger ones the part around the
-        click that the model sees pixel by pixel.
+        Frames that are not much larger than the model's input are seen whole. Of larger ones the part around the clicks
+        that the model sees pixel by pixel is looked at as well.
         """
-        side = 2 * self.model_side
-        if not self.is_on or max(self.shape) <= side:
-            return self.whole
-        return self.window(point, self.model_side)
+        if not self.is_on or max(self.shape) <= 2 * self.model_side:
+            return (self.whole,)
+        near = self.window(points[0], self.model_side)
+        sees_all = all(near.contains(y, x) for y, x in points)
+        return (near if sees_all else self.window_for(box_of(points)), self.whole)
 
     def closer_looks(self, point: Centre) -> tuple[View, ...]:
         """Return smaller and smaller windows around a click, for when nothing is seen at the first look."""
@@ -109,6 +111,13 @@ class Focus:
         return tuple(
             self.window(point, side) for side in sides if side < MIN_GAIN * max(self.shape)
         )
+
+    def wider(self, view: View) -> View:
+        """Return a window twice as wide as `view`, or the whole frame."""
+        side = 2 * max(view.height, view.width)
+        if side > MIN_GAIN * max(self.shape):
+            return self.whole
+        return self.window(centre_of(view.box), side)
 
     def around(self, view: View, side: Side) -> tuple[View, ...]:
         """Return the four windows that overlap one half of `view` each: where a lost object is searched."""
@@ -142,13 +151,13 @@ def centre_of(box: Box) -> Centre:
     return (box[0] + box[2] - 1) / 2, (box[1] + box[3] - 1) / 2
 
 
-def box_of(points: list[Centre]) -> Box:
+def box_of(points: Sequence[Centre]) -> Box:
     """Return the box of the pixels under `points`, half open."""
     ys, xs = zip(*((math.floor(y + 0.5), math.floor(x + 0.5)) for y, x in points), strict=True)
     return min(ys), min(xs), max(ys) + 1, max(xs) + 1
 
 
-def widened(box: Box, points: list[Centre]) -> Box:
+def widened(box: Box, points: Sequence[Centre]) -> Box:
     """Return the box that holds `box` and the pixels under `points`."""
     return union_box(box, box_of(points)) if points else box
 
