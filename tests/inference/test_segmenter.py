@@ -237,6 +237,7 @@ def test_a_small_embedding_cache_gives_the_same_masks(make) -> None:
         {"multimask": False},
         {"stability_fallback": False},
         {"fill_holes": 0},
+        {"focus": False},
     ],
 )
 def test_every_option_runs_and_stays_resumable(make, change) -> None:
