@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from napari_sam2.training.augment import enlarged, turned
+from napari_sam2.training.chance import Chance
 from napari_sam2.training.generator import Clips
 
 
@@ -19,7 +20,7 @@ def one_square() -> Clips:
 def test_turning_moves_pixels_and_labels_alike_and_changes_something():
     seen = set()
     for seed in range(200):
-        clips = turned(one_square(), torch.Generator().manual_seed(seed))
+        clips = turned(one_square(), Chance(torch.Generator().manual_seed(seed)))
         assert torch.equal(clips.images[:, :, 0] > 0.5, clips.labels == 3)
         seen.add(tuple(clips.labels.flatten().tolist()))
     assert len(seen) == 14  # seven other ways to lay a square, forwards and backwards

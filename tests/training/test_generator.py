@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from napari_sam2.training.generator import MAX_OBJECTS, ClipGenerator
+from napari_sam2.training.chance import Chance
+from napari_sam2.training.generator import ClipGenerator
+from napari_sam2.training.scene import MAX_OBJECTS
 from napari_sam2.training.styles import STYLES, draw_styles
 from napari_sam2.training.textures import TEXTURE_SIZE, look_up, make_bank
 
@@ -72,7 +74,7 @@ def test_a_window_shows_objects_at_the_scale_of_the_frame():
 
 
 def test_styles_are_drawn_from_their_ranges():
-    style = draw_styles(200, torch.Generator().manual_seed(0), smallest=12.0)
+    style = draw_styles(400, Chance(torch.Generator().manual_seed(0)), smallest=12.0)
     assert style["kind"].unique().numel() == len(STYLES)
     names = list(STYLES)
     for name in ("fill", "rim", "halo", "cover", "section"):

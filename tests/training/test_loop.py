@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from napari_sam2.model.sam2 import Sam2
 from napari_sam2.model.state_dict import to_official
+from napari_sam2.training.chance import Chance
 from napari_sam2.training.export import load_weights
 from napari_sam2.training.generator import Clips
 from napari_sam2.training.geometry import initialise
@@ -147,7 +148,7 @@ def test_a_refining_run_shows_enlarged_clips_and_everything_from_the_first_step(
     trainer = Trainer(tmp_path, replace(options, config="nano", zooms=((4, 1.0),)))
     assert trainer._smallest() == 0
     assert trainer._part(options.easy_until) == 1
-    clips = trainer._clips(1, 1, torch.Generator(), 64)
+    clips = trainer._clips(1, 1, Chance(torch.Generator()), 64)
     assert clips.labels.shape[-1] == 64
     # Drawn at a quarter of the size: labels come in blocks of 4 by 4 pixels.
     blocks = clips.labels.unflatten(-1, (16, 4)).unflatten(-3, (16, 4))
@@ -156,11 +157,11 @@ def test_a_refining_run_shows_enlarged_clips_and_everything_from_the_first_step(
 
 @pytest.mark.parametrize("step", [image_step, clip_step])
 def test_clips_without_objects_teach_the_scene_only(step, toy_config):
-    net, generator = Sam2(toy_config), torch.Generator().manual_seed(0)
+    net, chance = Sam2(toy_config), Chance(torch.Generator().manual_seed(0))
     side = toy_config.image_size
     clips = Clips(torch.rand(2, 3, 3, side, side), torch.zeros(2, 3, side, side, dtype=torch.int64))
     plan = Plan(is_box=False, corrections=1, stride=1, is_corrected=True, place=(0, 0))
-    result = step(net, SceneHead(toy_config.width), clips, 4, plan, generator)
+    result = step(net, SceneHead(toy_config.width), clips, 4, plan, chance)
     result.loss.backward()
     assert set(result.numbers) == {"scene"}
     assert torch.isfinite(result.loss)
@@ -176,9 +177,9 @@ def test_after_a_gap_the_second_frame_is_remembered_as_it_is_and_the_third_is_tr
     plan = Plan(is_box=False, corrections=0, stride=1, is_corrected=False, place=(0, 0))
     numbers = {}
     for gap in (0, 6):
-        generator = torch.Generator().manual_seed(0)
+        chance = Chance(torch.Generator().manual_seed(0))
         result = clip_step(
-            net, SceneHead(toy_config.width), Clips(images, labels), 2, plan, generator, gap=gap
+            net, SceneHead(toy_config.width), Clips(images, labels), 2, plan, chance, gap=gap
         )
         result.loss.backward()
         numbers[gap] = result.numbers

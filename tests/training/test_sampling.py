@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from napari_sam2.training.chance import Chance
 from napari_sam2.training.sampling import (
     coverage,
     draw_boxes,
@@ -14,8 +15,8 @@ from napari_sam2.training.sampling import (
 )
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+def chance(seed=0):
+    return Chance(torch.Generator().manual_seed(seed))
 
 
 def two_objects():
@@ -28,7 +29,7 @@ def two_objects():
 
 
 def test_visible_objects_are_picked_once_each():
-    picked = pick_objects(two_objects(), 4, generator())
+    picked = pick_objects(two_objects(), 4, chance())
     assert sorted(zip(picked.rows.tolist(), picked.ids.tolist(), strict=True)) == [
         (0, 1),
         (0, 5),
@@ -38,11 +39,11 @@ def test_visible_objects_are_picked_once_each():
 
 def test_clicks_fall_on_their_object():
     labels = two_objects()
-    picked = pick_objects(labels, 4, generator())
+    picked = pick_objects(labels, 4, chance())
     masks = object_masks(labels, picked)
     hits = []
     for seed in range(40):
-        points = draw_clicks(coverage(masks), generator(seed))[:, 0].round().long().clamp(0, 63)
+        points = draw_clicks(coverage(masks), chance(seed))[:, 0].round().long().clamp(0, 63)
         hits += [bool(mask[y, x]) for mask, (x, y) in zip(masks, points.tolist(), strict=True)]
     # People, too, miss the outline by a pixel now and then.
     assert sum(hits) / len(hits) > 0.93
@@ -51,7 +52,7 @@ def test_clicks_fall_on_their_object():
 def test_boxes_lie_loosely_around_their_object():
     mask = torch.zeros(1, 64, 64)
     mask[0, 10:30, 20:50] = 1
-    boxes = torch.cat([draw_boxes(mask, generator(seed)) for seed in range(50)])
+    boxes = torch.cat([draw_boxes(mask, chance(seed)) for seed in range(50)])
     exact = torch.tensor([[20.0, 10.0], [49.0, 29.0]])
     assert (boxes - exact).abs().max() <= 3.1
     assert torch.allclose(boxes.mean(0), exact, atol=0.7)
@@ -64,7 +65,7 @@ def test_corrections_click_the_error_and_say_what_is_there():
     logits[0, 4:12, 4:8] = 5.0  # the right half is missing
     logits[1, 4:12, 4:16] = 5.0  # too much on the right
     for seed in range(10):
-        points, kinds = draw_corrections(logits, truth, generator(seed))
+        points, kinds = draw_corrections(logits, truth, chance(seed))
         assert kinds[:, 0].tolist() == [1, 0]
         assert 8 * 4 - 0.5 <= points[0, 0, 0] <= 12 * 4
         assert points[1, 0, 0] >= 12 * 4 - 0.5
@@ -73,7 +74,7 @@ def test_corrections_click_the_error_and_say_what_is_there():
 def test_a_perfect_mask_is_confirmed_inside():
     truth = torch.zeros(1, 16, 16)
     truth[:, 4:12, 4:12] = 1
-    points, kinds = draw_corrections(truth * 10 - 5, truth, generator())
+    points, kinds = draw_corrections(truth * 10 - 5, truth, chance())
     assert kinds.tolist() == [[1]]
     assert (points[0, 0] > 15).all()
     assert (points[0, 0] < 48).all()
@@ -83,8 +84,8 @@ def test_objects_that_are_gone_later_are_seldom_picked():
     labels = torch.zeros(1, 32, 32, dtype=torch.int64)
     labels[0, 2:12, 2:12], labels[0, 20:30, 20:30] = 1, 2
     later = torch.where(labels == 1, 0, labels)
-    generator = torch.Generator().manual_seed(0)
-    picked = [int(pick_objects(labels, 1, generator, later=later).ids) for _ in range(100)]
+    source = chance()
+    picked = [int(pick_objects(labels, 1, source, later=later).ids) for _ in range(100)]
     assert 70 < picked.count(2) < 100
-    either = [int(pick_objects(labels, 1, generator).ids) for _ in range(100)]
+    either = [int(pick_objects(labels, 1, source).ids) for _ in range(100)]
     assert 30 < either.count(2) < 70

@@ -23,6 +23,8 @@ def make_trainer(
     resume: Path | None = None,
     init: Path | None = None,
     config: str = "nano",
+    device: str = "cpu",
+    batch: int = 1,
 ) -> Trainer:
     """Begin or continue a run; call `run` on the result.
 
@@ -44,14 +46,18 @@ def make_trainer(
         Weights to start from; the schedule is then `TrainOptions.refining`.
     config : str
         Preset of the network.
+    device : str
+        "cpu", or "cuda"; several of them through torchrun.
+    batch : int
+        How many times the amounts of `TrainOptions` a step takes: as much as fills the device.
     """
     torch.set_num_threads(threads)
     commit, validate = current_commit(), Validator()
     if resume is not None:
-        return Trainer.resume(resume, validate=validate, commit=commit)
+        return Trainer.resume(resume, validate=validate, commit=commit, device=device)
     schedule = TrainOptions if init is None else TrainOptions.refining
-    options = schedule(config=config, steps=steps, minutes=minutes, seed=seed)
-    return Trainer(out, options, init=init, validate=validate, commit=commit)
+    options = schedule(config=config, steps=steps, minutes=minutes, seed=seed, batch=batch)
+    return Trainer(out, options, init=init, validate=validate, commit=commit, device=device)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -65,6 +71,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resume", type=Path)
     parser.add_argument("--init", type=Path)
     parser.add_argument("--config", default="nano")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=1)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     make_trainer(**vars(parser.parse_args(arguments))).run()
 

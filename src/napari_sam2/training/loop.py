@@ -7,18 +7,20 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from napari_sam2.model.config import preset
 from napari_sam2.model.sam2 import Sam2
-from napari_sam2.training.augment import enlarged, turned
+from napari_sam2.training.augment import enlarged, mosaic, turned
+from napari_sam2.training.chance import Chance
 from napari_sam2.training.export import export_weights, load_weights
 from napari_sam2.training.generator import ClipGenerator, Clips
 from napari_sam2.training.geometry import calibrate_memory, initialise
@@ -48,10 +50,11 @@ class TrainOptions:
 
     The length is `steps`, or, where that is 0, `minutes` of wall time. Up to `window_until` (a part of the
     run) it trains on windows of frames, then on whole frames. From `clips_from` on, all steps but every
-    `image_every`-th take clips of `frames` frames with memory, in the last `long_share` clips of
+    `image_every`-th take clips of `frames` frames with memory, or, with probability `long_share`, of
     `long_frames`. `zooms`: how often clips are drawn that many times smaller and enlarged, as a small object is
     shown that the model looks at through a window of the frame; `gaps`: how often that many frames of a clip pass
-    unseen after the first one. Amounts are those of one process.
+    unseen after the first one; `mosaics`: how often clips are four copies side by side. Amounts are those of one
+    process, times `batch`.
     """
 
     config: str = "nano"
@@ -70,10 +73,12 @@ class TrainOptions:
     clips: int = 2
     prompts_per_clip: int = 4
     frames: int = 4
-    long_share: float = 0.15
+    long_share: float = 0.1
     long_frames: int = 8
     zooms: tuple[tuple[int, float], ...] = ((1, 1.0),)
     gaps: tuple[tuple[int, float], ...] = ((0, 1.0),)
+    mosaics: float = 0.0
+    batch: int = 1
     large_radius: float = 14.0
     large_until: tuple[float, float] = (0.1, 0.5)
     easy_until: tuple[float, float] = (0.04, 0.14)
@@ -95,7 +100,9 @@ class TrainOptions:
             "clips_from": 0.0,
             "window_until": 0.7,
             "frames": 5,
-            "long_share": 0.12,
+            "long_share": 0.2,
+            "long_frames": 10,
+            "mosaics": 0.1,
             "zooms": ((1, 0.6), (2, 0.27), (4, 0.13)),
             "gaps": ((0, 0.4), (3, 0.2), (6, 0.2), (10, 0.2)),
             "large_until": (0.0, 0.0),
@@ -114,6 +121,30 @@ class TrainOptions:
             raise ValueError("a run needs steps > 0 or minutes > 0")
 
 
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How clips are shown: enlarged `zoom` times, with `gap` frames unseen, long or not, as a mosaic or not."""
+
+    zoom: int
+    gap: int
+    is_long: bool
+    is_mosaic: bool
+
+    @classmethod
+    def draw(cls, generator: torch.Generator, options: TrainOptions) -> Looks:
+        """Draw looks as often as the options say."""
+        zoom, gap = (
+            table[
+                int(torch.multinomial(torch.tensor([p for _, p in table]), 1, generator=generator))
+            ][0]
+            for table in (options.zooms, options.gaps)
+        )
+        is_long, is_mosaic = torch.rand(2, generator=generator) < torch.tensor(
+            [options.long_share, options.mosaics]
+        )
+        return cls(zoom, gap, bool(is_long), bool(is_mosaic))
+
+
 class Trainer:
     """Trains one network; `run` goes on to the end, `resume` continues a run after a kill.
 
@@ -129,6 +160,8 @@ class Trainer:
         Takes the averaged network, returns numbers for the log.
     commit : str
         Recorded in the weights.
+    device : str
+        "cpu" or "cuda": images are drawn, and the network trained, there. Draws of two devices differ.
     """
 
     def __init__(
@@ -138,9 +171,11 @@ class Trainer:
         init: Path | None = None,
         validate: Validation | None = None,
         commit: str = "unknown",
+        device: str = "cpu",
     ) -> None:
         self.out, self.options, self.validate, self.commit = out, options, validate, commit
-        self.team = Team()
+        self.team = Team(device)
+        self.device = self.team.device
         self.net = Sam2(preset(options.config))
         initialise(self.net, options.seed)
         if init is not None:
@@ -149,7 +184,7 @@ class Trainer:
             torch.manual_seed(options.seed)  # the same on all processes
             self.head = SceneHead(self.net.config.width)
         self.clip_source = ClipGenerator(self.net.config.image_size, options.seed)
-        self.both = torch.nn.ModuleList([self.net, self.head])
+        self.both = torch.nn.ModuleList([self.net, self.head]).to(self.device)
         self.optimisers = make_optimisers(self.both, options.matrix_lr, options.lr, team=self.team)
         self.average = Average(self.net, options.average_decay)
         self.step, self.elapsed, self.is_calibrated = 0, 0.0, init is not None
@@ -164,16 +199,18 @@ class Trainer:
         out: Path,
         validate: Validation | None = None,
         commit: str = "unknown",
+        device: str = "cpu",
         **changes: float,
     ) -> Trainer:
         """Continue the run in the folder `out` from its last checkpoint; `changes` replace options."""
-        checkpoint = torch.load(out / "checkpoint.pt", weights_only=True)
+        checkpoint = torch.load(out / "checkpoint.pt", map_location="cpu", weights_only=True)
         options = replace(TrainOptions(**checkpoint["options"]), **changes)
-        trainer = cls(out, options, validate=validate, commit=commit)
+        trainer = cls(out, options, validate=validate, commit=commit, device=device)
         trainer.both.load_state_dict(checkpoint["both"])
         for optimiser, state in zip(trainer.optimisers, checkpoint["optimisers"], strict=True):
             optimiser.load_state_dict(state)
-        trainer.average.state = checkpoint["average"]
+        for name, value in checkpoint["average"].items():
+            trainer.average.state[name].copy_(value)
         trainer.average.count = checkpoint["average_count"]
         trainer.step, trainer.elapsed = checkpoint["step"], checkpoint["elapsed"]
         trainer.is_calibrated = checkpoint["is_calibrated"]
@@ -191,7 +228,7 @@ class Trainer:
     def run(self, on_step: Callable[[Trainer], None] | None = None) -> Path:
         """Train to the end of the schedule and export the averaged weights; return their path."""
         options = self.options
-        rows: list[dict[str, float]] = []
+        rows: list[dict[str, Tensor]] = []
         saved = validated = self.elapsed
         while self.progress < 1:
             started = time.monotonic()
@@ -229,12 +266,15 @@ class Trainer:
         """
         return self.options.seed + MAX_SEED * (1 + step * self.team.size + self.team.rank)
 
-    def _one_step(self, started: float) -> dict[str, float]:
+    def _chance(self, step: int) -> Chance:
+        """Return the chance of a step on this process."""
+        return Chance(torch.Generator(self.device).manual_seed(self._seed(step)))
+
+    def _one_step(self, started: float) -> dict[str, Tensor]:
         options = self.options
-        generator = torch.Generator().manual_seed(self._seed(self.step))
         set_rate(self.optimisers, self._rate())
         shared = torch.Generator().manual_seed(options.seed + MAX_SEED * (self.step + 1))
-        result = self._forward(Plan.draw(shared, self.progress), generator)
+        result = self._forward(Plan.draw(shared, self.progress), self._chance(self.step))
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         result.loss.backward()
@@ -249,77 +289,69 @@ class Trainer:
         else:
             logger.warning("step %d skipped: its gradient is not finite", self.step)
         self.average.update(self.net)
-        return {"loss": float(result.loss.detach()), "norm": float(norm), **result.numbers}
+        return {"loss": result.loss.detach(), "norm": norm, **result.numbers}
 
-    def _forward(self, plan: Plan, generator: torch.Generator) -> StepResult:
+    def _forward(self, plan: Plan, chance: Chance) -> StepResult:
         options = self.options
         is_window = self.progress < options.window_until
         is_image = self.progress < options.clips_from or self.step % options.image_every == 0
         frames = 1
         if not is_image:
-            is_long = self.progress > 1 - options.long_share
-            frames = options.long_frames if is_long else options.frames
+            frames = options.long_frames if self._looks().is_long else options.frames
         number, prompts = self._amounts(is_window, frames)
-        clips = self._clips(number, frames, generator, options.window if is_window else 0)
+        clips = self._clips(number, frames, chance, options.window if is_window else 0)
         if not is_image and not self.is_calibrated:
             calibrate_memory(self.net, normalise(clips.images[:, 0]))
             self.team.share(self.net)
             self.is_calibrated = True
         corner = plan.corner(self.net.config, options.window) if is_window else (0, 0)
-        one_step = image_step if is_image else partial(clip_step, gap=self._zoom_and_gap(frames)[1])
-        # The fused attention kernel's backward pass is the slowest part of a step on a CPU.
+        one_step = image_step if is_image else partial(clip_step, gap=self._gap(frames))
+        kind = self.device.type
         with (
-            sdpa_kernel(SDPBackend.MATH),
-            torch.autocast("cpu", torch.bfloat16, enabled=options.is_bfloat16),
+            # The fused attention kernel's backward pass is the slowest part of a step on a CPU.
+            sdpa_kernel(SDPBackend.MATH) if kind == "cpu" else nullcontext(),
+            torch.autocast(kind, torch.bfloat16, enabled=options.is_bfloat16),
             window_of_frame(self.net, corner) if is_window else nullcontext(),
         ):
-            return one_step(self.net, self.head, clips, prompts, plan, generator, corner)
+            return one_step(self.net, self.head, clips, prompts, plan, chance, corner)
 
     def _amounts(self, is_window: bool, frames: int) -> tuple[int, int]:
         """Return how many clips of `frames` frames a process draws, and how many objects of each it prompts."""
         options = self.options
         if frames == 1:
+            number, prompts = options.images, options.prompts_per_image
             if is_window:
-                return options.windows, options.prompts_per_window
-            return options.images, options.prompts_per_image
-        number = options.window_clips if is_window else options.clips
+                number, prompts = options.windows, options.prompts_per_window
+            return number * options.batch, prompts
+        number = options.batch * (options.window_clips if is_window else options.clips)
         return max(1, number * options.frames // frames), options.prompts_per_clip
 
-    def _clips(
-        self, number: int, frames: int, generator: torch.Generator, window: int = 0
-    ) -> Clips:
+    def _clips(self, number: int, frames: int, chance: Chance, window: int = 0) -> Clips:
         """Draw clips, or turn those of the step before: drawing costs as much as a third of a step."""
         options = self.options
         turn = self.step % options.reuse
-        seed = self._seed(self.step - turn)
-        zoom, gap = self._zoom_and_gap(frames)
-        key = (seed, number, frames, window)
+        looks, gap = self._looks(), self._gap(frames)
+        key = (self._seed(self.step - turn), number, frames, window)
         if self._batch is None or self._batch[0] != key:
-            source = torch.Generator().manual_seed(seed)
+            source = self._chance(self.step - turn).generator
             smallest = self._smallest()
             easy = 1 - self._part(options.easy_until)
             side = window or self.net.config.image_size
-            drawn = self.clip_source.draw(number, frames, source, smallest, side // zoom, easy, gap)
-            self._batch = key, enlarged(drawn, side)
+            shown = side // (2 if looks.is_mosaic else looks.zoom)
+            drawn = self.clip_source.draw(number, frames, source, smallest, shown, easy, gap)
+            drawn = mosaic(drawn) if looks.is_mosaic else enlarged(drawn, side)
+            self._batch = key, drawn
         clips = self._batch[1]
-        return turned(clips, generator, may_reverse=gap == 0) if turn else clips
+        return turned(clips, chance, may_reverse=gap == 0) if turn else clips
 
-    def _zoom_and_gap(self, frames: int) -> tuple[int, int]:
-        """Return how much the present clips are enlarged, and how many frames they leave out; for all processes."""
-        options = self.options
-        first = self.step - self.step % options.reuse  # clips are used again
-        source = torch.Generator().manual_seed(options.seed + MAX_SEED * (first + 1) + 1)
-        zoom, gap = (
-            table[
-                int(
-                    torch.multinomial(
-                        torch.tensor([share for _, share in table]), 1, generator=source
-                    )
-                )
-            ][0]
-            for table in (options.zooms, options.gaps)
-        )
-        return zoom, gap if frames > 2 else 0
+    def _looks(self) -> Looks:
+        """Return what the present clips are like; the same for all processes and as long as clips are used again."""
+        first = self.step - self.step % self.options.reuse
+        seed = self.options.seed + MAX_SEED * (first + 1) + 1
+        return Looks.draw(torch.Generator().manual_seed(seed), self.options)
+
+    def _gap(self, frames: int) -> int:
+        return self._looks().gap if frames > 2 else 0
 
     def _smallest(self) -> float:
         """Smallest median radius, pixels: large objects first, then all sizes."""
@@ -332,10 +364,11 @@ class Trainer:
             return float(self.progress >= end)
         return min(1.0, max(0.0, (self.progress - start) / (end - start)))
 
-    def _log(self, rows: list[dict[str, float]]) -> None:
+    def _log(self, rows: Sequence[Mapping[str, Tensor | float]]) -> None:
         names = sorted({name for row in rows for name in row})
         means = {
-            name: sum(row[name] for row in rows if name in row) / sum(name in row for row in rows)
+            name: float(sum(row[name] for row in rows if name in row))
+            / sum(name in row for row in rows)
             for name in names
         }
         stage = "window" if self.progress < self.options.window_until else "frame"

@@ -16,6 +16,15 @@ IOU_WEIGHT = 2.0
 OTHERS_WEIGHT = 0.15
 """Weight of the mean of all candidates where only the best counts otherwise: bad ones are then seldom very bad."""
 
+RIVAL_WEIGHT = 3.0
+"""Extra weight of pixels of other objects nearby: a mask that swallows a neighbour stays so for the rest of a clip."""
+
+NEARBY = 9
+"""Side of the neighbourhood, in logits, within which other objects count more."""
+
+ABSENT_WEIGHT = 3.0
+"""Weight of an absent object's score: there are few of them, and to show a mask where nothing is costs more."""
+
 
 class Loss(NamedTuple):
     """A loss to minimise, and how good the masks were: `iou` of the chosen and `best` of all candidates, scalars."""
@@ -25,7 +34,7 @@ class Loss(NamedTuple):
     best: Tensor
 
 
-def pixel_losses(logits: Tensor, target: Tensor) -> Tensor:
+def pixel_losses(logits: Tensor, target: Tensor, rivals: Tensor | None = None) -> Tensor:
     """Cross-entropy that counts small objects more, plus dice, for each candidate.
 
     Without that weight the answer "nothing anywhere" is a plateau that small objects hardly leave.
@@ -36,6 +45,8 @@ def pixel_losses(logits: Tensor, target: Tensor) -> Tensor:
         Candidates.
     target : Tensor of shape (R, h, w)
         Covered part of each cell, 0 to 1.
+    rivals : Tensor of shape (R, h, w), optional
+        Part of each cell that other objects cover.
 
     Returns
     -------
@@ -46,6 +57,9 @@ def pixel_losses(logits: Tensor, target: Tensor) -> Tensor:
     entropy = F.binary_cross_entropy_with_logits(logits, wanted.expand_as(logits), reduction="none")
     gain = (0.1 / wanted.mean((2, 3), keepdim=True).clamp(min=1e-4)).clamp(2, 15)
     weight = 1 + gain * wanted
+    if rivals is not None:
+        near = F.max_pool2d(target[:, None], NEARBY, 1, NEARBY // 2) > 0
+        weight = weight + RIVAL_WEIGHT * near * rivals[:, None]
     entropy = 3 * (weight * entropy).sum((2, 3)) / weight.sum((2, 3))
     probability = logits.sigmoid()
     common = (probability * wanted).sum((2, 3))
@@ -61,7 +75,13 @@ def candidate_iou(logits: Tensor, target: Tensor) -> Tensor:
     return common / (mask | truth).sum((2, 3)).clamp(min=1)
 
 
-def decoder_loss(decoded: Decoded, target: Tensor, present: Tensor, is_ambiguous: bool) -> Loss:
+def decoder_loss(
+    decoded: Decoded,
+    target: Tensor,
+    present: Tensor,
+    is_ambiguous: bool,
+    rivals: Tensor | None = None,
+) -> Loss:
     """Judge one decoder step.
 
     Parameters
@@ -74,18 +94,22 @@ def decoder_loss(decoded: Decoded, target: Tensor, present: Tensor, is_ambiguous
         Absent objects only teach the object score.
     is_ambiguous : bool
         One click or none: the best of three counts most; otherwise the single mask.
+    rivals : Tensor of shape (R, h, w), optional
+        Part of each cell that other objects cover.
     """
     logits = decoded.logits.float()
     counted = present.float()
     number = counted.sum().clamp(min=1)
-    pixels = pixel_losses(logits, target)
+    pixels = pixel_losses(logits, target, rivals)
     best, others = pixels[:, 1:].amin(1), pixels[:, 1:].mean(1)
     share = 0.3 if is_ambiguous else 1.0
     masks = best * (1.3 - share) + OTHERS_WEIGHT * others + share * pixels[:, 0]
     actual = candidate_iou(logits, target)
     predicted = decoded.iou.float()
     quality = (predicted - actual).abs().mean(1)
-    presence = F.binary_cross_entropy_with_logits(decoded.object_score.float(), counted)
+    presence = F.binary_cross_entropy_with_logits(
+        decoded.object_score.float(), counted, weight=torch.where(present, 1.0, ABSENT_WEIGHT)
+    )
     total = ((masks + IOU_WEIGHT * quality) * counted).sum() / number + presence
     chosen = actual.gather(1, choose(decoded, is_ambiguous)[:, None])[:, 0]
     return Loss(

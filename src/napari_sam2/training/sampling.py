@@ -8,10 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_sam2.training.generator import MAX_OBJECTS
+from napari_sam2.training.chance import Chance
+from napari_sam2.training.generator import NUM_LABELS
 
 CELL = 4
 """Frame pixels a logit."""
+
+LARGEST = 0.7
+"""Objects that fill more of their frame are not prompted."""
 
 
 class Picked(NamedTuple):
@@ -24,7 +28,7 @@ class Picked(NamedTuple):
 def pick_objects(
     labels: Tensor,
     per_clip: int,
-    generator: torch.Generator,
+    chance: Chance,
     min_area: float = 24,
     later: Tensor | None = None,
 ) -> Picked:
@@ -36,8 +40,8 @@ def pick_objects(
         First frames.
     per_clip : int
         Most objects a clip.
-    generator : torch.Generator
-        Source of chance.
+    chance : Chance
+        On the device of the labels.
     min_area : float
         Smallest visible area, pixels.
     later : Tensor of shape (B, S, S), int64, optional
@@ -45,24 +49,23 @@ def pick_objects(
     """
     batch = len(labels)
     area = _areas(labels)
-    weight = (area / 200).clamp(0.25, 1) * (area >= min_area) * (area < 0.4 * labels[0].numel())
+    weight = (area / 200).clamp(0.25, 1) * (area >= min_area) * (area < LARGEST * labels[0].numel())
     weight[:, 0] = 0
     if later is not None:
         weight = weight * torch.where(_areas(later) > 0, 1.0, 0.1)
     # Weighted choice without replacement: the largest of weighted random keys.
-    keys = torch.rand(weight.shape, generator=generator) ** (1 / weight.clamp(min=1e-6))
+    keys = chance.uniform(*weight.shape) ** (1 / weight.clamp(min=1e-6))
     best, ids = torch.where(weight > 0, keys, -1.0).topk(per_clip, dim=1)
-    rows = torch.arange(batch)[:, None].expand_as(ids)
+    rows = torch.arange(batch, device=ids.device)[:, None].expand_as(ids)
     is_real = best >= 0
     return Picked(rows[is_real], ids[is_real])
 
 
 def _areas(labels: Tensor) -> Tensor:
-    """Return the pixels of every label, (B, MAX_OBJECTS + 1)."""
-    area = torch.zeros(len(labels), MAX_OBJECTS + 1)
-    return area.scatter_add_(
-        1, labels.flatten(1), torch.ones(1).expand(len(labels), labels[0].numel())
-    )
+    """Return the pixels of every label, (B, NUM_LABELS)."""
+    area = torch.zeros(len(labels), NUM_LABELS, device=labels.device)
+    one = torch.ones(1, device=labels.device).expand(len(labels), labels[0].numel())
+    return area.scatter_add_(1, labels.flatten(1), one)
 
 
 def object_masks(labels: Tensor, picked: Picked) -> Tensor:
@@ -70,31 +73,37 @@ def object_masks(labels: Tensor, picked: Picked) -> Tensor:
     return (labels[picked.rows] == picked.ids[:, None, None]).float()
 
 
+def rivals(labels: Tensor, picked: Picked) -> Tensor:
+    """Return which part of each logit's cell other objects than the picked one cover, (R, S/4, S/4)."""
+    own = labels[picked.rows]
+    return coverage(((own > 0) & (own != picked.ids[:, None, None])).float())
+
+
 def coverage(masks: Tensor) -> Tensor:
     """Return which part of each logit's cell a mask covers: (R, S, S) -> (R, S/4, S/4)."""
     return F.avg_pool2d(masks[:, None], CELL)[:, 0]
 
 
-def _draw_cells(weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _draw_cells(weights: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
     """Draw one cell a row of weights (R, h, w): index (R,) and place (R, 2), (x, y) in frame pixels."""
     width = weights.shape[-1]
-    index = torch.multinomial(weights.flatten(1) + 1e-12, 1, generator=generator)[:, 0]
+    index = torch.multinomial(weights.flatten(1) + 1e-12, 1, generator=chance.generator)[:, 0]
     corner = torch.stack([index % width, torch.div(index, width, rounding_mode="floor")], -1)
-    inside = torch.rand(corner.shape, generator=generator)
+    inside = chance.uniform(*corner.shape)
     return index, (corner + inside) * CELL - 0.5
 
 
-def draw_clicks(covered: Tensor, generator: torch.Generator) -> Tensor:
+def draw_clicks(covered: Tensor, chance: Chance) -> Tensor:
     """Draw a click (R, 1, 2) inside each object, half of them well inside."""
     blurred = F.avg_pool2d(covered[:, None], 3, 1, 1)[:, 0]
     blurred = F.avg_pool2d(blurred[:, None], 5, 1, 2)[:, 0]
     deep = blurred / blurred.amax((1, 2), keepdim=True).clamp(min=1e-6)
-    is_deep = torch.rand(len(covered), 1, 1, generator=generator) < 0.5
+    is_deep = chance.happens(len(covered), 1, 1, share=0.5)
     weights = torch.where(is_deep, deep**8 * covered, covered**2)
-    return _draw_cells(weights, generator)[1][:, None]
+    return _draw_cells(weights, chance)[1][:, None]
 
 
-def draw_boxes(masks: Tensor, generator: torch.Generator) -> Tensor:
+def draw_boxes(masks: Tensor, chance: Chance) -> Tensor:
     """Draw loose boxes (R, 2, 2), top left and bottom right, around masks (R, S, S): corners off by up to a tenth."""
     side = masks.shape[-1]
     corners = []
@@ -105,13 +114,11 @@ def draw_boxes(masks: Tensor, generator: torch.Generator) -> Tensor:
         corners.append(torch.stack([first, last], 1).float())
     boxes = torch.stack(corners, -1)  # (R, first and last, x and y)
     size = (boxes[:, 1] - boxes[:, 0] + 1)[:, None]
-    noise = torch.randn(boxes.shape, generator=generator).clamp(-2, 2)
+    noise = chance.normal(*boxes.shape).clamp(-2, 2)
     return (boxes + 0.05 * size * noise).clamp(0, side - 1)
 
 
-def draw_corrections(
-    logits: Tensor, covered: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def draw_corrections(logits: Tensor, covered: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
     """Draw one click (R, 1, 2) where prediction and truth differ, and its label (R, 1).
 
     Where nothing is wrong, the click confirms the object.
@@ -121,5 +128,5 @@ def draw_corrections(
     # Clicks go to the middle of thick errors rather than to every outline.
     wrong = wrong * F.avg_pool2d(wrong[:, None], 3, 1, 1)[:, 0] ** 2
     is_right = wrong.sum((1, 2), keepdim=True) == 0
-    index, place = _draw_cells(torch.where(is_right, covered, wrong), generator)
+    index, place = _draw_cells(torch.where(is_right, covered, wrong), chance)
     return place[:, None], truth.flatten(1).gather(1, index[:, None]).long()

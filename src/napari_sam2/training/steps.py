@@ -17,6 +17,7 @@ from napari_sam2.model.mask_decoder import Decoded
 from napari_sam2.model.positions import sine_grid
 from napari_sam2.model.prompt_encoder import BOTTOM_RIGHT, NOT_A_POINT, POSITIVE, TOP_LEFT
 from napari_sam2.model.sam2 import MEMORY_MASK_BIAS, MEMORY_MASK_SCALE, ImageFeatures, Sam2
+from napari_sam2.training.chance import Chance
 from napari_sam2.training.generator import Clips
 from napari_sam2.training.losses import Loss, choose, decoder_loss, scene_loss
 from napari_sam2.training.sampling import (
@@ -26,6 +27,7 @@ from napari_sam2.training.sampling import (
     draw_corrections,
     object_masks,
     pick_objects,
+    rivals,
 )
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -82,10 +84,10 @@ class SceneHead(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """Outcome of a step: the loss to differentiate and numbers for the log."""
+    """Outcome of a step: the loss to differentiate and numbers for the log, on the device."""
 
     loss: Tensor
-    numbers: dict[str, float]
+    numbers: dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Plan:
         is_start = progress < 0.08
         return cls(
             is_box=u[0] < 0.2 and not is_start,
-            corrections=0 if is_start else max(0, int(u[1] * 5) - 2),
+            corrections=0 if is_start else max(0, int(u[1] * 8) - 3),
             stride=2 if u[2] < 0.25 else 1,
             is_corrected=u[3] < 0.25,
             place=(u[4], u[5]),
@@ -128,49 +130,49 @@ def image_step(
     clips: Clips,
     per_image: int,
     plan: Plan,
-    generator: torch.Generator,
+    chance: Chance,
     corner: tuple[int, int] = (0, 0),
 ) -> StepResult:
     """Prompt objects on the first frame of each clip by a click or a box, then correct some of them.
 
     `corner`: where the images lie in the frame, (x, y), tokens; see `window_of_frame`.
     """
-    origin = torch.tensor(corner) * net.config.stride
+    origin = torch.tensor(corner, device=clips.images.device) * net.config.stride
     labels = clips.labels[:, 0]
     features = net.encode_image(normalise(clips.images[:, 0]))
     scene = scene_loss(head(features.stride4), labels) + _loudness(features)
-    picked = pick_objects(labels, per_image, generator)
+    picked = pick_objects(labels, per_image, chance)
     if not len(picked.rows):
-        return StepResult(scene, {"scene": float(scene.detach())})
+        return StepResult(scene, {"scene": scene.detach()})
     masks = object_masks(labels, picked)
-    covered = coverage(masks)
+    covered, others = coverage(masks), rivals(labels, picked)
     own = features.select(picked.rows)
     conditioned = net.without_memory(own.stride16)
     is_box = plan.is_box
-    points, kinds = _first_prompt(masks, covered, is_box, generator)
+    points, kinds = _first_prompt(masks, covered, is_box, chance)
     decoded = _decode(net, conditioned, own, points + origin, kinds)
-    present = torch.ones(len(covered), dtype=torch.bool)
-    first = decoder_loss(decoded, covered, present, is_ambiguous=not is_box)
+    present = torch.ones(len(covered), dtype=torch.bool, device=covered.device)
+    first = decoder_loss(decoded, covered, present, not is_box, others)
     total = first.total + scene
     numbers = {
-        "box_iou" if is_box else "click_iou": float(first.iou),
-        "box_best" if is_box else "click_best": float(first.best),
-        "scene": float(scene.detach()),
-        "feature_std": float(features.stride16.detach().std()),
-        "object_score": float(decoded.object_score.detach().mean()),
+        "box_iou" if is_box else "click_iou": first.iou,
+        "box_best" if is_box else "click_best": first.best,
+        "scene": scene.detach(),
+        "feature_std": features.stride16.detach().std(),
+        "object_score": decoded.object_score.detach().mean(),
     }
     chosen = choose(decoded, not is_box)
     half = slice(0, len(covered), 2)
     points, kinds, logits = points[half], kinds[half], take(decoded.logits, chosen)[half]
     for number in range(1, plan.corrections + 1):
         logits = logits.detach().float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-        more = draw_corrections(logits, covered[half], generator)
+        more = draw_corrections(logits, covered[half], chance)
         points, kinds = torch.cat([points, more[0]], 1), torch.cat([kinds, more[1]], 1)
         part = ImageFeatures(*(f[half] for f in own))
         decoded = _decode(net, conditioned[half], part, points + origin, kinds, logits[:, None])
-        corrected = decoder_loss(decoded, covered[half], present[half], is_ambiguous=False)
+        corrected = decoder_loss(decoded, covered[half], present[half], False, others[half])
         total = total + 0.4 * corrected.total
-        numbers[f"corrected{number}_iou"] = float(corrected.iou)
+        numbers[f"corrected{number}_iou"] = corrected.iou
         logits = decoded.logits[:, 0]
     return StepResult(total, numbers)
 
@@ -180,12 +182,13 @@ def _loudness(features: ImageFeatures) -> Tensor:
 
 
 def _first_prompt(
-    masks: Tensor, covered: Tensor, is_box: bool, generator: torch.Generator
+    masks: Tensor, covered: Tensor, is_box: bool, chance: Chance
 ) -> tuple[Tensor, Tensor]:
     if is_box:
-        kinds = torch.tensor([TOP_LEFT, BOTTOM_RIGHT]).expand(len(masks), -1)
-        return draw_boxes(masks, generator), kinds
-    return draw_clicks(covered, generator), torch.full((len(masks), 1), POSITIVE)
+        kinds = torch.tensor([TOP_LEFT, BOTTOM_RIGHT], device=masks.device).expand(len(masks), -1)
+        return draw_boxes(masks, chance), kinds
+    kinds = torch.full((len(masks), 1), POSITIVE, device=masks.device)
+    return draw_clicks(covered, chance), kinds
 
 
 def _decode(
@@ -198,15 +201,15 @@ def _decode(
 ) -> Decoded:
     """Decode; without points the one padding point of an empty prompt is supplied."""
     if points is None or kinds is None:
-        points = torch.zeros(len(conditioned), 1, 2)
-        kinds = torch.full((len(conditioned), 1), NOT_A_POINT)
+        points = torch.zeros(len(conditioned), 1, 2, device=conditioned.device)
+        kinds = torch.full((len(conditioned), 1), NOT_A_POINT, device=conditioned.device)
     padded = net.pad_points(points, kinds)
     return net.decode(conditioned, features.stride4, features.stride8, *padded, logits)
 
 
 def take(values: Tensor, index: Tensor) -> Tensor:
     """Take one candidate a row: (R, K, ...) -> (R, ...)."""
-    return values[torch.arange(len(values)), index]
+    return values[torch.arange(len(values), device=values.device), index]
 
 
 @dataclass(slots=True)
@@ -227,11 +230,11 @@ class _Memory:
         keep = [s for s in range(1, newest) if (newest - s) * stride <= last_row]
         rows = [last_row] + [(newest - s) * stride - 1 for s in keep]
         passed = [newest + gap] + [newest - s for s in range(1, newest)]
-        offsets = torch.tensor(passed) * (stride / 15)
+        offsets = torch.tensor(passed, device=stride16.device) * (stride / 15)
         return net.condition(
             stride16,
             torch.stack([self.maps[s] for s in (0, *keep)], 1),
-            torch.tensor(rows),
+            torch.tensor(rows, device=stride16.device),
             torch.stack(self.pointers, 1),
             offsets,
         )
@@ -251,7 +254,7 @@ def clip_step(
     clips: Clips,
     per_clip: int,
     plan: Plan,
-    generator: torch.Generator,
+    chance: Chance,
     corner: tuple[int, int] = (0, 0),
     gap: int = 0,
 ) -> StepResult:
@@ -261,19 +264,20 @@ def clip_step(
     last frame of a pass that went well so far: objects are far from where they were prompted, and what counts is where
     they were last.
     """
-    origin = torch.tensor(corner) * net.config.stride
+    origin = torch.tensor(corner, device=clips.images.device) * net.config.stride
     frames = clips.labels.shape[1]
     side = clips.images.shape[-1]
     features = net.encode_image(normalise(clips.images.flatten(0, 1)))
     scene = scene_loss(head(features.stride4), clips.labels.flatten(0, 1)) + _loudness(features)
     later = clips.labels[:, 1] if gap else None
-    picked = pick_objects(clips.labels[:, 0], per_clip, generator, later=later)
+    picked = pick_objects(clips.labels[:, 0], per_clip, chance, later=later)
     if not len(picked.rows):
-        return StepResult(scene, {"scene": float(scene.detach())})
+        return StepResult(scene, {"scene": scene.detach()})
     masks = [object_masks(clips.labels[:, t], picked) for t in range(frames)]
     memory = _Memory([], [])
     start = features.select(picked.rows * frames)
-    total, numbers, order = _prompt_first(net, start, masks[0], memory, origin, generator)
+    others = rivals(clips.labels[:, 0], picked)
+    total, numbers, order = _prompt_first(net, start, masks[0], others, memory, origin, chance)
     total = total + scene
     picked = type(picked)(picked.rows[order], picked.ids[order])
     tracked: list[Loss] = []
@@ -283,9 +287,10 @@ def clip_step(
         own = features.select(picked.rows * frames + t)
         mask = masks[t][order]
         covered, present = coverage(mask), mask.sum((1, 2)) > 4
+        others = rivals(clips.labels[:, t], picked)
         conditioned = memory.condition(net, own.stride16, plan.stride, gap)
         decoded = _decode(net, conditioned, own, None, None)
-        tracked.append(decoder_loss(decoded, covered, present, is_ambiguous=True))
+        tracked.append(decoder_loss(decoded, covered, present, True, others))
         chosen = choose(decoded, True)
         logits = take(decoded.logits, chosen).detach().float()
         score = decoded.object_score.detach().float()
@@ -295,18 +300,16 @@ def clip_step(
             memory.add(net, own.stride16, _enlarge(logits, side).sigmoid(), score, pointer)
         elif plan.is_corrected:
             again = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-            points, kinds = draw_corrections(again, covered, generator)
+            points, kinds = draw_corrections(again, covered, chance)
             decoded = _decode(net, conditioned, own, points + origin, kinds, again[:, None])
-            corrected = decoder_loss(decoded, covered, present, is_ambiguous=True)
+            corrected = decoder_loss(decoded, covered, present, True, others)
             total = total + 0.5 * corrected.total
-            numbers["tracked_corrected_iou"] = float(corrected.iou)
-        numbers["presence"] = float(((score > 0) == present).float().mean())
+            numbers["tracked_corrected_iou"] = corrected.iou
+        numbers["presence"] = ((score > 0) == present).float().mean()
     total = total + sum(loss.total for loss in tracked) / len(tracked) * 2
-    numbers["gap_iou" if gap else "tracked_iou"] = sum(float(loss.iou) for loss in tracked) / len(
-        tracked
-    )
-    numbers["last_iou"] = float(tracked[-1].iou)
-    numbers["scene"] = float(scene.detach())
+    numbers["gap_iou" if gap else "tracked_iou"] = sum(loss.iou for loss in tracked) / len(tracked)
+    numbers["last_iou"] = tracked[-1].iou
+    numbers["scene"] = scene.detach()
     return StepResult(total, numbers)
 
 
@@ -314,17 +317,19 @@ def _prompt_first(
     net: Sam2,
     own: ImageFeatures,
     masks: Tensor,
+    others: Tensor,
     memory: _Memory,
     origin: Tensor,
-    generator: torch.Generator,
-) -> tuple[Tensor, dict[str, float], Tensor]:
+    chance: Chance,
+) -> tuple[Tensor, dict[str, Tensor], Tensor]:
     """Prompt the first frame: half of the objects by mask, a quarter each by click and box.
 
     Returns the loss, numbers for the log, and the objects' new order (R,).
     """
     number, side = len(masks), masks.shape[-1]
-    order = torch.randperm(number, generator=generator)
-    own, masks = ImageFeatures(*(f[order] for f in own)), masks[order]
+    order = chance.uniform(number).argsort()
+    own = ImageFeatures(*(f[order] for f in own))
+    masks, others = masks[order], others[order]
     covered = coverage(masks)
     cuts = (0, number // 2, number * 3 // 4, number)
     total, numbers = masks.new_zeros(()), {}
@@ -342,13 +347,13 @@ def _prompt_first(
             )
         else:
             is_box = kind == "box"
-            points, kinds = _first_prompt(mask, target, is_box, generator)
+            points, kinds = _first_prompt(mask, target, is_box, chance)
             plain = net.without_memory(part.stride16)
             decoded = _decode(net, plain, part, points + origin, kinds)
-            present = torch.ones(len(mask), dtype=torch.bool)
-            loss = decoder_loss(decoded, target, present, is_ambiguous=not is_box)
+            present = torch.ones(len(mask), dtype=torch.bool, device=mask.device)
+            loss = decoder_loss(decoded, target, present, not is_box, others[first:last])
             total = total + 0.5 * loss.total
-            numbers[f"{kind}_iou"] = float(loss.iou)
+            numbers[f"{kind}_iou"] = loss.iou
             chosen = choose(decoded, not is_box)
             token, score = take(decoded.tokens, chosen), decoded.object_score.detach().float()
             logits = take(decoded.logits, chosen).detach().float()

@@ -7,6 +7,8 @@ from dataclasses import astuple, dataclass, fields
 import torch
 from torch import Tensor
 
+from napari_sam2.training.chance import Chance
+
 Range = tuple[float, float]
 
 
@@ -21,7 +23,10 @@ class Style:
     brightness of dirt. `relief`: 1 shows slopes instead of light (differential interference contrast). `spread`:
     growth that closes the gaps between neighbours. `extent`: part of the frame over which objects are strewn; 1 and
     more fills it. `variety`: how much objects of one clip differ in brightness. `depth`: chance that objects occlude
-    each other instead of pressing against each other. `section`: chance that frames are slices, not times.
+    each other instead of pressing against each other. `section`: chance that frames are slices, not times. `calm`:
+    chance that little changes from frame to frame. `elongation`: logarithm of how long objects are; up to 0.8 it is
+    different for each, beyond they are rods. `torso`: chance that everything lies in one large body with air around.
+    `magnitude`: chance of a magnetic resonance scanner's noise. `streaks`: strength of a scanner's waves and rings.
     """
 
     radius: Range = (7, 45)
@@ -43,6 +48,11 @@ class Style:
     variety: Range = (0, 0.4)
     depth: Range = (0.15, 0.15)
     section: Range = (0.25, 0.25)
+    calm: Range = (0.2, 0.2)
+    elongation: Range = (0.8, 0.8)
+    torso: Range = (0, 0)
+    magnitude: Range = (0, 0)
+    streaks: Range = (0, 0)
 
 
 STYLES: dict[str, Style] = {
@@ -50,7 +60,7 @@ STYLES: dict[str, Style] = {
         fill=(0.5, 1), dome=(0, 0.6), halo=(0, 0.2), halo_width=(2, 8), texture=(0, 0.25)
     ),
     "cytoplasm": Style(
-        radius=(8, 55),
+        radius=(8, 80),
         fill=(0.3, 0.8),
         dome=(0, 0.6),
         core=(-0.4, 0.8),
@@ -115,18 +125,75 @@ STYLES: dict[str, Style] = {
         background=(0.1, 0.5),
         specks=(-0.3, 0.3),
     ),
-    "organs": Style(
-        radius=(10, 60),
-        cover=(0.15, 0.7),
-        fill=(0.3, 0.8),
-        texture=(0, 0.12),
-        background=(0, 0.12),
-        variety=(0.5, 1.6),
+    "rods": Style(
+        radius=(8, 20),
+        fill=(-0.9, 0.9),
+        rim=(-0.3, 0.6),
+        halo=(0, 0.5),
+        texture=(0, 0.15),
+        elongation=(0.95, 1.25),
+        calm=(0.3, 0.3),
+        depth=(0.4, 0.4),
+        section=(0, 0),
+    ),
+    "fibres": Style(
+        radius=(9, 34),
+        cover=(0.05, 0.3),
+        fill=(-0.8, 1),
+        texture=(0, 0.3),
+        background=(0, 0.3),
+        elongation=(1.1, 1.7),
+        variety=(0, 0.8),
         depth=(0.8, 0.8),
+        section=(0.4, 0.4),
+    ),
+    "electrons": Style(
+        radius=(14, 70),
+        cover=(0.5, 1.3),
+        fill=(-0.3, 0.2),
+        rim=(-1, -0.4),
+        rim_width=(1, 3),
+        core=(-0.3, 0.3),
+        texture=(0.1, 0.7),
+        background=(0.1, 0.6),
+        spread=(1, 1.5),
+        extent=(0.6, 1.2),
+        variety=(0.1, 1),
+        section=(0.8, 0.8),
+        calm=(0.4, 0.4),
+    ),
+    "organs": Style(
+        radius=(8, 110),
+        cover=(0.15, 0.8),
+        fill=(0.15, 0.8),
+        texture=(0, 0.15),
+        background=(0, 0.15),
+        variety=(0.5, 1.6),
+        depth=(0.7, 0.7),
         section=(0.9, 0.9),
+        calm=(0.5, 0.5),
+        torso=(0.6, 0.6),
+        magnitude=(0.3, 0.3),
+        streaks=(0, 1),
+    ),
+    "lesions": Style(
+        radius=(6, 80),
+        cover=(0.02, 0.3),
+        fill=(-0.6, 0.6),
+        dome=(-0.2, 0.3),
+        rim=(-0.3, 0.4),
+        core=(-0.4, 0.3),
+        texture=(0.05, 0.35),
+        background=(0.1, 0.5),
+        variety=(0, 0.6),
+        section=(0.9, 0.9),
+        calm=(0.5, 0.5),
+        torso=(0.4, 0.4),
+        magnitude=(0.5, 0.5),
+        streaks=(0, 0.7),
     ),
     "natural": Style(
-        radius=(10, 60),
+        radius=(10, 110),
         cover=(0.15, 0.8),
         fill=(0.1, 0.6),
         texture=(0.1, 0.7),
@@ -149,8 +216,12 @@ WEIGHTS: dict[str, float] = {
     "walls": 0.9,
     "relief": 1.2,
     "grain": 1.0,
-    "organs": 0.7,
-    "natural": 0.7,
+    "rods": 0.5,
+    "fibres": 0.4,
+    "electrons": 0.7,
+    "organs": 1.5,
+    "lesions": 1.2,
+    "natural": 0.8,
 }
 
 
@@ -169,7 +240,7 @@ that a click chooses an object; from the styles above it stays for 300 steps and
 
 
 def draw_styles(
-    count: int, generator: torch.Generator, smallest: float = 0.0, easy: float = 0.0
+    count: int, chance: Chance, smallest: float = 0.0, easy: float = 0.0
 ) -> dict[str, Tensor]:
     """Draw the looks of `count` clips: a tensor (count,) for each field of `Style`, and `kind`, int64.
 
@@ -177,15 +248,12 @@ def draw_styles(
 
     A clip is drawn from `EASY` with probability `easy`. `radius` and `rim_width` are drawn on a logarithmic scale.
     """
-    names = list(STYLES)
-    kind = torch.multinomial(
-        torch.tensor([WEIGHTS[name] for name in names]), count, True, generator=generator
-    )
-    table = torch.tensor([astuple(STYLES[name]) for name in names])  # (kinds, fields, 2)
-    is_easy = torch.rand(count, generator=generator) < easy
-    ranges = torch.where(is_easy[:, None, None], torch.tensor(astuple(EASY)), table[kind])
-    low, high = ranges.unbind(-1)
-    share = torch.rand(count, table.shape[1], generator=generator)
+    kind = chance.kinds([WEIGHTS[name] for name in STYLES], count)
+    rows = [astuple(style) for style in (*STYLES.values(), EASY)]
+    table = torch.tensor(rows, device=chance.device)  # (kinds, fields, 2)
+    is_easy = chance.happens(count, share=easy)
+    low, high = table[torch.where(is_easy, len(STYLES), kind)].unbind(-1)
+    share = chance.uniform(count, table.shape[1])
     drawn = {}
     for column, entry in enumerate(fields(Style)):
         first, last, u = low[:, column], high[:, column], share[:, column]

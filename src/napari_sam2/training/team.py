@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import torch
@@ -10,13 +11,22 @@ from torch import Tensor, nn
 
 
 class Team:
-    """The process among those that `torchrun` started; alone when it was started otherwise."""
+    """The process among those that `torchrun` started; alone when it was started otherwise.
 
-    def __init__(self) -> None:
-        self.rank, self.size = 0, 1
+    Parameters
+    ----------
+    device : str
+        "cpu", or "cuda": then each process of a machine has its own.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.rank, self.size, self.device = 0, 1, torch.device(device)
         if dist.is_available() and dist.is_torchelastic_launched():
+            if self.device.type == "cuda":
+                self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+                torch.cuda.set_device(self.device)
             if not dist.is_initialized():
-                dist.init_process_group("gloo")
+                dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
             self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
     @property
@@ -36,7 +46,7 @@ class Team:
         flat = [
             p.grad.flatten() if p.grad is not None else torch.zeros_like(p).flatten() for p in kept
         ]
-        buffer = torch.cat([*flat, torch.tensor([number])])
+        buffer = torch.cat([*flat, torch.tensor([number], device=self.device)])
         dist.all_reduce(buffer)
         buffer /= self.size
         for parameter, part in zip(kept, buffer[:-1].split([p.numel() for p in kept]), strict=True):

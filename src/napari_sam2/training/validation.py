@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from napari_sam2.model.sam2 import Sam2
+from napari_sam2.training.chance import Chance
 from napari_sam2.training.generator import ClipGenerator
 from napari_sam2.training.steps import Plan, SceneHead, clip_step
 
@@ -30,15 +31,17 @@ class Validator:
     def __call__(self, net: Sam2) -> dict[str, float]:
         """Return mean numbers, among them `click_iou` (prompted frame) and `tracked_iou` (other frames)."""
         source = ClipGenerator(net.config.image_size, FIRST_SEED)
-        head = SceneHead(net.config.width)
+        device = net.no_memory.device
+        head = SceneHead(net.config.width).to(device)
         plan = Plan(is_box=False, corrections=0, stride=1, is_corrected=False, place=(0, 0))
         rows = []
         for index in range(self.batches):
-            generator = torch.Generator().manual_seed(FIRST_SEED + index)
-            clips = source.draw(self.clips, self.frames, generator)
-            rows.append(clip_step(net, head, clips, self.objects, plan, generator).numbers)
+            chance = Chance(torch.Generator(device).manual_seed(FIRST_SEED + index))
+            clips = source.draw(self.clips, self.frames, chance.generator)
+            rows.append(clip_step(net, head, clips, self.objects, plan, chance).numbers)
         names = {name for row in rows for name in row} - {"scene"}
         return {
-            name: sum(row[name] for row in rows if name in row) / sum(name in row for row in rows)
+            name: float(sum(row[name] for row in rows if name in row))
+            / sum(name in row for row in rows)
             for name in sorted(names)
         }
