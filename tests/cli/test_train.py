@@ -17,7 +17,12 @@ def test_help_names_the_options(capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--device", "cuda"], "cuda"),
+        (["--device", "tpu"], "cpu or cuda"),
+        pytest.param(
+            ["--device", "cuda"],
+            "no cuda device",
+            marks=pytest.mark.skipif("__import__('torch').cuda.is_available()"),
+        ),
         (["--resume", "nowhere"], "nowhere"),
         (["--init", "nothing.safetensors"], "nothing.safetensors"),
         (["--seed", "2000000"], "seed"),

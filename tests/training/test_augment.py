@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from napari_sam2.training.augment import enlarged, turned
+from napari_sam2.training.augment import enlarged, mosaic, turned
 from napari_sam2.training.chance import Chance
-from napari_sam2.training.generator import Clips
+from napari_sam2.training.generator import NUM_LABELS, Clips
+from napari_sam2.training.scene import MAX_OBJECTS
 
 
 def one_square() -> Clips:
@@ -39,3 +40,14 @@ def test_enlarging_keeps_labels_whole_and_on_their_pixels():
 def test_clips_of_the_right_size_are_left_alone():
     clips = one_square()
     assert enlarged(clips, 16) is clips
+
+
+def test_a_mosaic_holds_four_copies_with_labels_of_their_own():
+    clips = mosaic(one_square())
+    assert clips.images.shape == (1, 2, 3, 32, 32)
+    assert torch.equal(clips.images[:, :, 0] > 0.5, clips.labels > 0)
+    ids = [3 + MAX_OBJECTS * n for n in range(4)]
+    assert clips.labels.unique().tolist() == [0, *ids]
+    assert [int((clips.labels == i).sum()) for i in ids] == [16] * 4
+    assert max(ids) < NUM_LABELS
+    assert clips.labels[0, 0, 16 + 3, 16 + 5] == ids[3]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import torch
 
 from napari_sam2.training.chance import Chance
 from napari_sam2.training.generator import ClipGenerator
 from napari_sam2.training.scene import MAX_OBJECTS
-from napari_sam2.training.styles import STYLES, draw_styles
+from napari_sam2.training.styles import STYLES, WEIGHTS, draw_styles
 from napari_sam2.training.textures import TEXTURE_SIZE, look_up, make_bank
 
 
@@ -93,6 +96,93 @@ def test_textures_repeat_without_a_seam_and_are_read_at_their_pixels():
     assert torch.allclose(look_up(bank, index, x + TEXTURE_SIZE, y - TEXTURE_SIZE), bank[4, 100, 7])
     middle = look_up(bank, index, x + 0.5, y)
     assert torch.allclose(middle, (bank[4, 100, 7] + bank[4, 100, 8]) / 2)
+
+
+def only(monkeypatch, name):
+    """Let clips be of one style alone."""
+    for style in WEIGHTS:
+        monkeypatch.setitem(WEIGHTS, style, float(style == name))
+
+
+def areas_of(labels):
+    return [
+        int(count) for frame in labels for count in torch.bincount(frame.flatten())[1:] if count
+    ]
+
+
+@pytest.mark.parametrize("name", list(STYLES))
+def test_every_style_shows_objects(name, monkeypatch):
+    only(monkeypatch, name)
+    clips = draw(4, 2, seed=4)
+    assert torch.isfinite(clips.images).all()
+    assert len(areas_of(clips.labels[:, 0])) >= 4
+    assert (clips.images.flatten(1).std(1) > 0.01).all()
+
+
+def test_organs_reach_half_of_the_frame(monkeypatch):
+    only(monkeypatch, "organs")
+    areas = areas_of(draw(24, 1, seed=5).labels[:, 0])
+    assert max(areas) > 0.3 * 128**2
+    assert min(areas) < 0.01 * 128**2
+
+
+def test_a_torso_has_air_around(monkeypatch):
+    only(monkeypatch, "organs")
+    monkeypatch.setitem(STYLES, "organs", replace(STYLES["organs"], torso=(1, 1)))
+    clips = draw(16, 1, seed=6)
+    light = clips.images[:, 0, 0]
+    corners = torch.stack([light[:, y, x] for y in (1, -2) for x in (1, -2)]).amin(0)
+    assert (corners < light[:, 44:84, 44:84].mean((1, 2))).float().mean() > 0.8
+    assert (clips.labels[:, 0, 0, 0] > 0).float().mean() < 0.2
+
+
+def elongation(mask):
+    y, x = torch.nonzero(mask).double().unbind(1)
+    values = torch.linalg.eigvalsh(torch.cov(torch.stack([y, x])))
+    return float((values[1] / values[0].clamp(min=1e-3)).sqrt())
+
+
+def test_rods_are_long(monkeypatch):
+    def median(name):
+        only(monkeypatch, name)
+        labels = draw(12, 1, seed=7).labels[:, 0]
+        long = [
+            elongation(frame == i)
+            for frame in labels
+            for i in frame.unique()[1:]
+            if (frame == i).sum() > 60
+        ]
+        return sorted(long)[len(long) // 2]
+
+    assert median("rods") > 1.5 * median("nuclei")
+
+
+def overlap_of_frames(clips):
+    first, last = clips.labels[:, 0], clips.labels[:, -1]
+    same = ((first == last) & (first > 0)).sum()
+    return float(same / ((first > 0) | (last > 0)).sum())
+
+
+def test_in_calm_clips_little_changes(monkeypatch):
+    only(monkeypatch, "lesions")
+
+    def overlap(calm):
+        monkeypatch.setitem(STYLES, "lesions", replace(STYLES["lesions"], calm=(calm, calm)))
+        return overlap_of_frames(draw(12, 5, seed=8))
+
+    assert overlap(1) > 0.6
+    assert overlap(0) < overlap(1) - 0.15
+
+
+def test_some_objects_come_back():
+    clips = draw(24, 12, seed=9)
+    returned = 0
+    for clip in clips.labels:
+        for i in clip[0].unique()[1:]:
+            seen = (clip == i).flatten(1).any(1)
+            gone = (~seen).nonzero()
+            returned += bool(len(gone)) and bool(seen[int(gone[0]) :].any())
+    assert returned > 5
 
 
 def test_frames_of_a_gap_pass_unseen():

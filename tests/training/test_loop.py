@@ -18,7 +18,8 @@ from napari_sam2.training.chance import Chance
 from napari_sam2.training.export import load_weights
 from napari_sam2.training.generator import Clips
 from napari_sam2.training.geometry import initialise
-from napari_sam2.training.loop import Trainer, TrainOptions
+from napari_sam2.training.loop import Looks, Trainer, TrainOptions
+from napari_sam2.training.scene import MAX_OBJECTS
 from napari_sam2.training.steps import Plan, SceneHead, clip_step, image_step
 
 
@@ -155,6 +156,27 @@ def test_a_refining_run_shows_enlarged_clips_and_everything_from_the_first_step(
     assert (blocks == blocks[..., :1, :, :1]).all()
 
 
+def test_looks_are_as_frequent_as_the_options_say():
+    options = TrainOptions(steps=1, zooms=((1, 0.5), (2, 0.5)), long_share=0.2, mosaics=0.1)
+    drawn = [Looks.draw(torch.Generator().manual_seed(seed), options) for seed in range(400)]
+    for share, wanted in (
+        (sum(looks.zoom == 2 for looks in drawn), 0.5),
+        (sum(looks.is_long for looks in drawn), 0.2),
+        (sum(looks.is_mosaic for looks in drawn), 0.1),
+    ):
+        assert abs(share / 400 - wanted) < 0.08
+    assert {looks.gap for looks in drawn} == {0}
+
+
+def test_a_run_of_mosaics_and_long_clips_trains(toy_options, run_folder):
+    options = replace(toy_options, steps=2, clips_from=0.0, mosaics=1.0, long_share=1.0, batch=2)
+    trainer = Trainer(run_folder, replace(options, image_every=100))
+    trainer.run()
+    assert trainer._batch[1].labels.shape[1] == options.long_frames
+    assert trainer._batch[1].labels.max() > MAX_OBJECTS
+    assert len(losses(run_folder)) == 2
+
+
 @pytest.mark.parametrize("step", [image_step, clip_step])
 def test_clips_without_objects_teach_the_scene_only(step, toy_config):
     net, chance = Sam2(toy_config), Chance(torch.Generator().manual_seed(0))
@@ -189,14 +211,14 @@ def test_after_a_gap_the_second_frame_is_remembered_as_it_is_and_the_third_is_tr
     assert numbers[6]["gap_iou"] == numbers[6]["last_iou"]
 
 
-def test_zoom_and_gap_are_the_same_while_clips_are_used_again(tmp_path):
+def test_looks_are_the_same_while_clips_are_used_again(tmp_path):
     options = TrainOptions.refining(steps=400)
     trainer = Trainer(tmp_path, replace(options, config="nano"))
     drawn = []
     for trainer.step in range(300):
-        drawn.append(trainer._zoom_and_gap(5))
+        drawn.append(trainer._looks())
     groups = [drawn[n : n + options.reuse] for n in range(0, 300, options.reuse)]
     assert all(len(set(group)) == 1 for group in groups)
-    assert {zoom for zoom, _ in drawn} == {1, 2, 4}
-    assert {gap for _, gap in drawn} == {0, 3, 6, 10}
-    assert trainer._zoom_and_gap(1)[1] == 0, "single images have no gap"
+    assert {looks.zoom for looks in drawn} == {1, 2, 4}
+    assert {looks.gap for looks in drawn} == {0, 3, 6, 10}
+    assert trainer._gap(1) == 0, "single images have no gap"

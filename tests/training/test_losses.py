@@ -7,7 +7,14 @@ import math
 import torch
 
 from napari_sam2.model.mask_decoder import Decoded
-from napari_sam2.training.losses import candidate_iou, choose, decoder_loss, pixel_losses
+from napari_sam2.training.losses import (
+    ABSENT_WEIGHT,
+    RIVAL_WEIGHT,
+    candidate_iou,
+    choose,
+    decoder_loss,
+    pixel_losses,
+)
 
 
 def decoded(logits, iou=None, score=3.0):
@@ -58,9 +65,25 @@ def test_the_best_of_three_candidates_is_pulled_hardest_to_an_ambiguous_click():
 def test_absent_objects_teach_the_score_alone():
     logits = torch.zeros(1, 4, 8, 8, requires_grad=True)
     loss = decoder_loss(decoded(logits, score=0.0), square(), torch.tensor([False]), True)
-    assert torch.allclose(loss.total, torch.tensor(math.log(2)))
+    assert torch.allclose(loss.total, torch.tensor(ABSENT_WEIGHT * math.log(2)))
     loss.total.backward()
     assert not logits.grad.any()
+
+
+def test_a_pixel_of_a_neighbour_costs_more_than_one_of_the_ground_and_far_ones_do_not():
+    target, rivals = torch.zeros(1, 32, 32), torch.zeros(1, 32, 32)
+    target[:, 2:6, 2:6] = 1
+    rivals[:, 2:6, 8:12] = 1  # near
+    rivals[:, 20:24, 20:24] = 1  # far
+    gain = 0.1 / (16 / 32**2)
+    logits = torch.zeros(1, 1, 32, 32, requires_grad=True)
+    pixel_losses(logits, target, rivals).sum().backward()
+    near, far, ground = (logits.grad[0, 0, y, x] for y, x in ((4, 9), (22, 22), (9, 4)))
+    assert near > ground
+    assert torch.allclose(far, ground)
+    # Of each weight, half a logit's slope; the dice part, the same for all three, falls out of the difference.
+    weights = (1 + gain * target + RIVAL_WEIGHT * rivals * (torch.arange(32) < 12)).sum()
+    assert torch.allclose(near - far, 3 * 0.5 * RIVAL_WEIGHT / weights)
 
 
 def test_one_click_takes_the_candidate_of_highest_predicted_quality():

@@ -26,12 +26,13 @@ def train(
         Path | None, typer.Option(help="Continue the run in this folder after a stop or kill.")
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,
-    device: Annotated[str, typer.Option(help="Only cpu so far.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, or cuda; images are drawn there, too.")] = "cpu",
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Amounts of a step, times this: 1 on cpu, 16 on cuda.")
+    ] = None,
     config: Annotated[str, typer.Option(help="Preset of the network.")] = "nano",
 ) -> None:
     """Train on generated images; no picture is read or downloaded. Ctrl+C stops; --resume goes on."""
-    if device != "cpu":
-        raise OptionError(f"training runs on the cpu so far, not on {device!r}")
     for path, name in ((resume and resume / "checkpoint.pt", "--resume"), (init, "--init")):
         if path is not None and not path.is_file():
             raise OptionError(f"{name}: there is no file {path}")
@@ -48,6 +49,8 @@ def train(
             resume=resume,
             init=init,
             config=config,
+            device=device,
+            batch=batch,
         )
     except ValueError as error:
         raise OptionError(str(error)) from error

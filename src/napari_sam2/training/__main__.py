@@ -12,6 +12,17 @@ from napari_sam2.training.loop import Trainer, TrainOptions
 from napari_sam2.training.provenance import current_commit
 from napari_sam2.training.validation import Validator
 
+BATCH = {"cpu": 1, "cuda": 16}
+"""How many times the amounts of one CPU core a device takes in one step."""
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that training does not know, or that this machine has not."""
+    if device not in BATCH:
+        raise ValueError(f"training runs on {' or '.join(BATCH)}, not on {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("PyTorch finds no cuda device here; train on the cpu")
+
 
 def make_trainer(
     out: Path,
@@ -24,7 +35,7 @@ def make_trainer(
     init: Path | None = None,
     config: str = "nano",
     device: str = "cpu",
-    batch: int = 1,
+    batch: int | None = None,
 ) -> Trainer:
     """Begin or continue a run; call `run` on the result.
 
@@ -48,14 +59,21 @@ def make_trainer(
         Preset of the network.
     device : str
         "cpu", or "cuda"; several of them through torchrun.
-    batch : int
-        How many times the amounts of `TrainOptions` a step takes: as much as fills the device.
+    batch : int, optional
+        How many times the amounts of `TrainOptions` a step takes: 1 on a CPU, 16 on a GPU.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or the device is not there.
     """
+    check_device(device)
     torch.set_num_threads(threads)
     commit, validate = current_commit(), Validator()
     if resume is not None:
         return Trainer.resume(resume, validate=validate, commit=commit, device=device)
     schedule = TrainOptions if init is None else TrainOptions.refining
+    batch = BATCH[device] if batch is None else batch
     options = schedule(config=config, steps=steps, minutes=minutes, seed=seed, batch=batch)
     return Trainer(out, options, init=init, validate=validate, commit=commit, device=device)
 
@@ -71,8 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resume", type=Path)
     parser.add_argument("--init", type=Path)
     parser.add_argument("--config", default="nano")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--device", choices=list(BATCH), default="cpu")
+    parser.add_argument("--batch", type=int)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     make_trainer(**vars(parser.parse_args(arguments))).run()
 

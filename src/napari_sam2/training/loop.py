@@ -119,6 +119,8 @@ class TrainOptions:
             )
         if self.steps <= 0 and self.minutes <= 0:
             raise ValueError("a run needs steps > 0 or minutes > 0")
+        if self.batch < 1:
+            raise ValueError(f"batch must be at least 1, got {self.batch}")
 
 
 @dataclass(frozen=True, slots=True)
