@@ -82,7 +82,7 @@ def test_a_pixel_of_a_neighbour_costs_more_than_one_of_the_ground_and_far_ones_d
     assert near > ground
     assert torch.allclose(far, ground)
     # Of each weight, half a logit's slope; the dice part, the same for all three, falls out of the difference.
-    weights = (1 + gain * target + RIVAL_WEIGHT * rivals * (torch.arange(32) < 12)).sum()
+    weights = (1 + gain * target + RIVAL_WEIGHT * rivals * (torch.arange(32) < 10)).sum()
     assert torch.allclose(near - far, 3 * 0.5 * RIVAL_WEIGHT / weights)
 
 
