@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from napari_sam2.cli.main import WRONG_INPUT, run
@@ -35,4 +36,24 @@ def test_wrong_input_is_one_line_and_exit_code_two(arguments, expected, capsys, 
     shown = capsys.readouterr().err.strip()
     assert expected in shown
     assert "\n" not in shown
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_can_watch_stacks_with_reference_masks(call, tmp_path):
+    labels = np.zeros((3, 64, 64), np.uint16)
+    labels[:, 20:36, 20:36] = 1
+    np.savez(tmp_path / "square.npz", image=labels * 1000, labels=labels)
+    out = tmp_path / "run"
+    code, shown, _ = call("train", "--out", out, "--steps", "1", "--stacks", tmp_path)
+    assert code == 0
+    assert str(out / "weights.safetensors") in shown
+    log = (out / "log.csv").read_text()
+    assert "valid_J_square" in log
+    assert "valid_tracked_iou" in log
+
+
+def test_a_folder_without_stacks_is_refused_before_the_run(call, tmp_path):
+    code, _, shown = call("train", "--out", tmp_path / "run", "--stacks", tmp_path)
+    assert code == WRONG_INPUT
+    assert str(tmp_path) in shown
     assert not (tmp_path / "run").exists()

@@ -31,6 +31,10 @@ def train(
         int | None, typer.Option(min=1, help="Amounts of a step, times this: 1 on cpu, 16 on cuda.")
     ] = None,
     config: Annotated[str, typer.Option(help="Preset of the network.")] = "nano",
+    stacks: Annotated[
+        Path | None,
+        typer.Option(help="Folder of stacks with reference masks to watch, never to train on."),
+    ] = None,
 ) -> None:
     """Train on generated images; no picture is read or downloaded. Ctrl+C stops; --resume goes on."""
     for path, name in ((resume and resume / "checkpoint.pt", "--resume"), (init, "--init")):
@@ -39,6 +43,11 @@ def train(
 
     from napari_sam2.training.__main__ import make_trainer
 
+    validate = None
+    if stacks is not None:
+        from napari_sam2.cli.validation import StackValidator
+
+        validate = StackValidator(stacks)
     try:
         trainer = make_trainer(
             out,
@@ -51,6 +60,7 @@ def train(
             config=config,
             device=device,
             batch=batch,
+            validate=validate,
         )
     except ValueError as error:
         raise OptionError(str(error)) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from napari_sam2.training.loop import Trainer, TrainOptions
+from napari_sam2.training.loop import Trainer, TrainOptions, Validation
 from napari_sam2.training.provenance import current_commit
 from napari_sam2.training.validation import Validator
 
@@ -36,6 +36,7 @@ def make_trainer(
     config: str = "nano",
     device: str = "cpu",
     batch: int | None = None,
+    validate: Validation | None = None,
 ) -> Trainer:
     """Begin or continue a run; call `run` on the result.
 
@@ -61,6 +62,8 @@ def make_trainer(
         "cpu", or "cuda"; several of them through torchrun.
     batch : int, optional
         How many times the amounts of `TrainOptions` a step takes: 1 on a CPU, 16 on a GPU.
+    validate : callable, optional
+        Judges the network now and then; `Validator` by default.
 
     Raises
     ------
@@ -69,7 +72,7 @@ def make_trainer(
     """
     check_device(device)
     torch.set_num_threads(threads)
-    commit, validate = current_commit(), Validator()
+    commit, validate = current_commit(), validate or Validator()
     if resume is not None:
         return Trainer.resume(resume, validate=validate, commit=commit, device=device)
     schedule = TrainOptions if init is None else TrainOptions.refining
