@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_sam2.core.errors import FrameReadError, PromptError, PropagationError
+from napari_sam2.core.errors import FrameReadError, OptionError, PromptError, PropagationError
 from napari_sam2.core.options import REFERENCE
 from napari_sam2.inference.postprocess import fill_holes
 from napari_sam2.inference.reference import ReferenceTracker, separate
@@ -564,3 +564,8 @@ def test_logits_are_returned_at_the_size_of_the_frame(make) -> None:
     tracker = make(shape=(40, 28))
     assert tracker.add_points(0, 1, CLICK).shape == (1, 1, 40, 28)
     assert {tuple(logits.shape) for logits in run(tracker).values()} == {(1, 1, 40, 28)}
+
+
+def test_focus_is_refused(network):
+    with pytest.raises(OptionError, match="whole frames"):
+        ReferenceTracker(network, lambda frame: None, 2, (16, 16), replace(REFERENCE, focus=True))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_sam2.cli.console import new_app, progress_bar
+from napari_sam2.cli.options import Device, Focus
 from napari_sam2.core.errors import FileFormatError, OptionError
 from napari_sam2.core.options import NATIVE
 
@@ -85,12 +86,8 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many stacks.")] = None,
     objects: Annotated[int | None, typer.Option(min=1, help="Only so many a stack.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Only so many a stack.")] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the network runs.")
-    ] = "auto",
-    focus: Annotated[
-        bool, typer.Option(help="Look at small objects in a window that follows them.")
-    ] = True,
+    device: Device = "auto",
+    focus: Focus = True,
     json_file: Annotated[
         Path | None,
         typer.Option(

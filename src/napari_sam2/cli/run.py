@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_sam2.cli.console import counted, new_app, progress_bar
+from napari_sam2.cli.options import Device, Focus
 from napari_sam2.core.errors import FileFormatError, LabelsError, OptionError, PromptError
 from napari_sam2.core.options import NATIVE
 
@@ -43,12 +44,8 @@ def run(
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="Intensities that become black and white."),
     ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the network runs.")
-    ] = "auto",
-    focus: Annotated[
-        bool, typer.Option(help="Look at small objects in a window that follows them.")
-    ] = True,
+    device: Device = "auto",
+    focus: Focus = True,
     overlay: Annotated[
         Path | None, typer.Option(help="Picture of the labels over some frames to write (.png).")
     ] = None,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from napari_sam2.core.errors import PromptError, PropagationError
+from napari_sam2.core.errors import OptionError, PromptError, PropagationError
 from napari_sam2.core.options import REFERENCE, InferenceOptions
 from napari_sam2.core.views import View
 from napari_sam2.inference.memory import MemoryEntry, select
@@ -83,6 +83,11 @@ class ReferenceTracker:
         (Y, X) of the logits that are returned.
     options : InferenceOptions
         `REFERENCE`, or with single switches changed.
+
+    Raises
+    ------
+    OptionError
+        If `focus` is on: the release looks at whole frames.
     """
 
     def __init__(
@@ -93,6 +98,11 @@ class ReferenceTracker:
         frame_shape: tuple[int, int],
         options: InferenceOptions = REFERENCE,
     ) -> None:
+        if options.focus:
+            raise OptionError(
+                "the release's way of tracking looks at whole frames, but focus is on",
+                remedy="switch focus off, or use Sam2Segmenter",
+            )
         self._network, self._embed, self._options = network, embed, options
         self._num_frames, self._frame_shape = num_frames, frame_shape
         self._objects: dict[int, _Object] = {}
