@@ -8,12 +8,12 @@ import torch
 
 from napari_sam2.model.mask_decoder import Decoded
 from napari_sam2.training.losses import (
-    ABSENT_WEIGHT,
     RIVAL_WEIGHT,
     candidate_iou,
     choose,
     decoder_loss,
     pixel_losses,
+    presence_loss,
 )
 
 
@@ -65,25 +65,41 @@ def test_the_best_of_three_candidates_is_pulled_hardest_to_an_ambiguous_click():
 def test_absent_objects_teach_the_score_alone():
     logits = torch.zeros(1, 4, 8, 8, requires_grad=True)
     loss = decoder_loss(decoded(logits, score=0.0), square(), torch.tensor([False]), True)
-    assert torch.allclose(loss.total, torch.tensor(ABSENT_WEIGHT * math.log(2)))
+    assert torch.allclose(loss.total, torch.tensor(math.log(2)))
     loss.total.backward()
     assert not logits.grad.any()
 
 
-def test_a_pixel_of_a_neighbour_costs_more_than_one_of_the_ground_and_far_ones_do_not():
+def test_near_an_object_inside_and_outside_count_alike_and_neighbours_more():
     target, rivals = torch.zeros(1, 32, 32), torch.zeros(1, 32, 32)
     target[:, 2:6, 2:6] = 1
-    rivals[:, 2:6, 8:12] = 1  # near
-    rivals[:, 20:24, 20:24] = 1  # far
-    gain = 0.1 / (16 / 32**2)
+    rivals[:, 2:6, 8:12] = 1  # the first two columns are near
     logits = torch.zeros(1, 1, 32, 32, requires_grad=True)
     pixel_losses(logits, target, rivals).sum().backward()
-    near, far, ground = (logits.grad[0, 0, y, x] for y, x in ((4, 9), (22, 22), (9, 4)))
-    assert near > ground
-    assert torch.allclose(far, ground)
-    # Of each weight, half a logit's slope; the dice part, the same for all three, falls out of the difference.
-    weights = (1 + gain * target + RIVAL_WEIGHT * rivals * (torch.arange(32) < 10)).sum()
-    assert torch.allclose(near - far, 3 * 0.5 * RIVAL_WEIGHT / weights)
+    plain = torch.zeros(1, 1, 32, 32, requires_grad=True)
+    (dice,) = torch.autograd.grad(dice_of(plain, target), plain)
+    slope = (logits.grad - dice)[0, 0]
+    inside, rival, ground, far = slope[3, 3], slope[4, 9], slope[9, 4], slope[20, 20]
+    gain = 0.15 / (100 / 32**2)
+    near = torch.zeros(32, 32)
+    near[:10, :10] = 1
+    weights = (1 + near * (gain + RIVAL_WEIGHT * rivals[0])).sum()
+    expected = 1.5 / weights * torch.tensor([-1 - gain, 1 + gain, 1 + gain + RIVAL_WEIGHT, 1])
+    assert torch.allclose(torch.stack([inside, ground, rival, far]), expected, atol=1e-6)
+
+
+def dice_of(logits, target):
+    probability = logits.sigmoid()
+    common = (probability * target).sum()
+    return 1 - (2 * common + 1) / (probability.sum() + target.sum() + 1)
+
+
+def test_few_absent_objects_count_as_much_as_many_present_ones():
+    score = torch.zeros(4, requires_grad=True)
+    loss = presence_loss(score, torch.tensor([True, True, True, False]))
+    assert torch.allclose(loss, torch.tensor(2 * math.log(2)))
+    loss.backward()
+    assert torch.allclose(score.grad, torch.tensor([-1 / 6, -1 / 6, -1 / 6, 1 / 2]))
 
 
 def test_one_click_takes_the_candidate_of_highest_predicted_quality():

@@ -16,14 +16,11 @@ IOU_WEIGHT = 2.0
 OTHERS_WEIGHT = 0.15
 """Weight of the mean of all candidates where only the best counts otherwise: bad ones are then seldom very bad."""
 
-RIVAL_WEIGHT = 3.0
-"""Extra weight of pixels of other objects nearby: a mask that swallows a neighbour stays so for the rest of a clip."""
-
 NEARBY = 9
-"""Side of the neighbourhood, in logits, within which other objects count more."""
+"""Side of the neighbourhood of an object, in logits, within which pixels count more."""
 
-ABSENT_WEIGHT = 3.0
-"""Weight of an absent object's score: there are few of them, and to show a mask where nothing is costs more."""
+RIVAL_WEIGHT = 2.0
+"""Extra weight of other objects nearby: a mask that swallows a neighbour stays so for the rest of a clip."""
 
 
 class Loss(NamedTuple):
@@ -35,9 +32,10 @@ class Loss(NamedTuple):
 
 
 def pixel_losses(logits: Tensor, target: Tensor, rivals: Tensor | None = None) -> Tensor:
-    """Cross-entropy that counts small objects more, plus dice, for each candidate.
+    """Cross-entropy that counts small objects and what is near them more, plus dice, for each candidate.
 
-    Without that weight the answer "nothing anywhere" is a plateau that small objects hardly leave.
+    Without that weight the answer "nothing anywhere" is a plateau that small objects hardly leave. Inside and outside
+    count alike: a mask that is a little too large in every frame grows without end where it is fed back as memory.
 
     Parameters
     ----------
@@ -55,10 +53,10 @@ def pixel_losses(logits: Tensor, target: Tensor, rivals: Tensor | None = None) -
     """
     wanted = target[:, None]
     entropy = F.binary_cross_entropy_with_logits(logits, wanted.expand_as(logits), reduction="none")
-    gain = (0.1 / wanted.mean((2, 3), keepdim=True).clamp(min=1e-4)).clamp(2, 15)
-    weight = 1 + gain * wanted
+    near = (F.max_pool2d(wanted, NEARBY, 1, NEARBY // 2) > 0).float()
+    gain = (0.15 / near.mean((2, 3), keepdim=True).clamp(min=1e-4)).clamp(1, 15)
+    weight = 1 + near * gain
     if rivals is not None:
-        near = F.max_pool2d(target[:, None], NEARBY, 1, NEARBY // 2) > 0
         weight = weight + RIVAL_WEIGHT * near * rivals[:, None]
     entropy = 3 * (weight * entropy).sum((2, 3)) / weight.sum((2, 3))
     probability = logits.sigmoid()
@@ -107,9 +105,7 @@ def decoder_loss(
     actual = candidate_iou(logits, target)
     predicted = decoded.iou.float()
     quality = (predicted - actual).abs().mean(1)
-    presence = F.binary_cross_entropy_with_logits(
-        decoded.object_score.float(), counted, weight=torch.where(present, 1.0, ABSENT_WEIGHT)
-    )
+    presence = presence_loss(decoded.object_score.float(), present)
     total = ((masks + IOU_WEIGHT * quality) * counted).sum() / number + presence
     chosen = actual.gather(1, choose(decoded, is_ambiguous)[:, None])[:, 0]
     return Loss(
@@ -117,6 +113,13 @@ def decoder_loss(
         iou=(chosen * counted).sum() / number,
         best=(actual[:, 1:].amax(1) * counted).sum() / number,
     )
+
+
+def presence_loss(score: Tensor, present: Tensor) -> Tensor:
+    """Cross-entropy of object scores (R,); those who are there and those who are not count alike, few as they are."""
+    entropy = F.binary_cross_entropy_with_logits(score, present.float(), reduction="none")
+    kinds = [entropy[kind] for kind in (present, ~present) if kind.any()]
+    return torch.stack([kind.mean() for kind in kinds]).sum()
 
 
 @torch.no_grad()
