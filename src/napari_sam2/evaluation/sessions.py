@@ -16,6 +16,9 @@ Direction = Literal["both", "forward", "backward"]
 Progress = Callable[[float], None]
 """Told how much of the work is done, 0 to 1."""
 
+NamedProgress = Callable[[str, float], None]
+"""Told what is worked on and how much of it is done, 0 to 1."""
+
 
 class Tracked(Protocol):
     """One step of a propagation."""
