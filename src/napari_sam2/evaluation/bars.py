@@ -138,7 +138,7 @@ def clicks(bench: Bench) -> Measurement:
         BARS["clicks"],
         _or_infinite(target.median_clicks),
         medians | {"share of the objects that get there": target.reached},
-        f"{len(target.spent)} objects, {bench.extent.clicks} clicks at most",
+        f"{len(target.spent)} objects; never: not within {bench.extent.clicks} clicks",
     )
 
 
