@@ -6,7 +6,7 @@
 Generated: the frozen validation sequences, one click an object on the first frame. Stacks: every NAME.npz of FOLDER
 (default ../shared/data, left out if it is not there), given the reference mask of each object's first frame in a
 time-lapse or largest section in a z-stack, propagated both ways. A set's J is the mean over its objects, the means
-below are over sets. The stacks alone: napari-sam2 evaluate FOLDER.
+below are over sets. The stacks alone: napari-sam2 evaluate FOLDER. Every bar: nano_bars.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from napari_sam2.core.options import NATIVE
 from napari_sam2.core.references import ReferenceStack
 from napari_sam2.evaluation.protocols import Protocol
 from napari_sam2.evaluation.results import StackResult, group_means
-from napari_sam2.evaluation.stacks import evaluate_stack, validation_stacks
+from napari_sam2.evaluation.stacks import evaluate_stacks, validation_stacks
 from napari_sam2.evaluation.tables import SUMMARY_HEAD, Evaluation, summary_line, to_json
 from napari_sam2.io.references import find_references
 from napari_sam2.io.weights import weights_sha256
@@ -34,10 +34,15 @@ QUICK = {"frames": 8, "objects": 4}
 def jobs(options: argparse.Namespace) -> Iterator[tuple[ReferenceStack, Protocol]]:
     """Yield each stack to run on, with how it is prompted."""
     for stack in validation_stacks(range(options.generated)):
-        yield stack, Protocol("vos", "click")
+        yield limited(stack, options), Protocol("vos", "click")
     if options.stacks.is_dir():
         for file in find_references(options.stacks):
-            yield file.read(), Protocol("vos", "mask")
+            yield limited(file.read(), options), Protocol("vos", "mask")
+
+
+def limited(stack: ReferenceStack, options: argparse.Namespace) -> ReferenceStack:
+    """Return what a quick run takes of a stack, or all."""
+    return stack.limited(**QUICK) if options.quick else stack
 
 
 def run(options: argparse.Namespace) -> tuple[StackResult, ...]:
@@ -48,9 +53,7 @@ def run(options: argparse.Namespace) -> tuple[StackResult, ...]:
     )
     results = []
     print(SUMMARY_HEAD)
-    for stack, protocol in jobs(options):
-        short = stack.limited(**QUICK) if options.quick else stack
-        result = evaluate_stack(short, open_session, protocol, progress=partial(show, stack.name))
+    for result in evaluate_stacks(jobs(options), open_session, progress=show):
         results.append(result)
         print("\r" + summary_line(result), flush=True)
     return tuple(results)

@@ -161,6 +161,7 @@ def test_a_mapping_is_a_value():
         (np.zeros((3, 3), bool), True),
         (np.broadcast_to(np.array([1, 2, 3], np.uint8), (4, 5, 3)), True),
         (np.arange(60, dtype=np.uint8).reshape(4, 5, 3), False),
+        (np.stack([np.ones_like(RAMP), np.ones_like(RAMP), RAMP], axis=-1), False),
     ],
 )
 def test_a_frame_of_one_value_or_colour_is_blank(frame, expected):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,12 @@ from napari_sam2.core.references import ReferenceStack
 from napari_sam2.core.session import Session
 from napari_sam2.evaluation.clicks import Annotator
 from napari_sam2.evaluation.protocols import Protocol
-from napari_sam2.evaluation.stacks import evaluate_floor, evaluate_stack, validation_stacks
+from napari_sam2.evaluation.stacks import (
+    evaluate_floor,
+    evaluate_stack,
+    evaluate_stacks,
+    validation_stacks,
+)
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
 
@@ -48,6 +54,25 @@ def test_one_click_an_object_is_carried_through_and_scored(discs):
         (i, t) for i in (1, 2) for t in range(8)
     ]
     assert sum(row.is_scored for row in result.rows) == 14
+
+
+def test_stack_after_stack_is_run_by_its_own_protocol_as_results_are_asked_for(discs):
+    told, read = [], []
+
+    def jobs():
+        for name, protocol in (
+            ("a", Protocol("vos", "click")),
+            ("b", Protocol("image", "click", 2)),
+        ):
+            read.append(name)
+            yield replace(discs, name=name), protocol
+
+    results = evaluate_stacks(jobs(), open_session, progress=lambda *said: told.append(said))
+    assert next(results).prompt == "click"
+    assert read == ["a"]
+    assert len(next(results).curve) == 2
+    assert {name for name, _ in told} == {"a", "b"}
+    assert [said for said in told if said[1] == 1.0] == [("a", 1.0), ("b", 1.0)]
 
 
 def test_a_z_stack_is_prompted_by_mask_on_the_largest_section_and_tracked_both_ways(discs):

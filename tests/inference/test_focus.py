@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from napari_sam2 import Session
 from napari_sam2.core.options import NATIVE
+from napari_sam2.inference.conditioning import Conditioner
 from napari_sam2.inference.focus import Focus, Trail, box_of, centre_of, widened
 
 NANO = Focus((512, 700), model_side=256)
@@ -249,3 +250,22 @@ def test_first_clicks_far_apart_are_all_in_view(discs):
     session.add_points(1, 0, [(y, x), (y + 450, x + 450)], labels=[1, 0])
     view = session.record(1, 0).view
     assert view is None or (view[2] - view[0] > 450 and view[3] - view[1] > 450)
+
+
+@pytest.mark.slow
+def test_a_small_object_first_answered_in_the_whole_frame_gets_its_window_with_the_next_click(
+    monkeypatch,
+):
+    image, labels = small_discs(size=320)
+    monkeypatch.setattr(
+        Conditioner, "_find", lambda self, prompts, said: self._look(prompts, self._focus.whole)
+    )
+    session = Session(image, model="nano")
+    session.add_points(1, 0, [(100, 120)])
+    assert session.mask(1, 0).any()
+    assert session.record(1, 0).view is None
+    session.add_points(1, 0, [(102, 118)])
+    y0, _, y1, _ = session.record(1, 0).view
+    assert y1 - y0 < 160
+    mask, truth = session.mask(1, 0), labels[0] == 1
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.5

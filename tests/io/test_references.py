@@ -69,6 +69,21 @@ def test_labels_of_one_frame_stand_for_the_first_frame(tmp_path, discs):
     np.testing.assert_array_equal(stack.image[0], discs[0][0])
 
 
+def test_manual_masks_of_the_first_frame_are_read_where_an_archive_has_them(tmp_path, discs):
+    write_archive(tmp_path, "automatic", discs)
+    write_archive(tmp_path, "both", discs, manual_frame0=discs[1][0] * 5)
+    automatic, both = find_references(tmp_path)
+    assert automatic.read_manual() is None
+    np.testing.assert_array_equal(both.read_manual(), discs[1][0] * 5)
+    np.testing.assert_array_equal(both.read().labels, discs[1])
+
+
+def test_pictures_have_no_manual_masks_beside_their_labels(tmp_path, discs):
+    write_davis(tmp_path, "walk", discs)
+    (file,) = find_references(tmp_path)
+    assert file.read_manual() is None
+
+
 def write_tiff(folder, discs):
     tifffile.imwrite(folder / "image.tif", discs[0], photometric="minisblack")
     return folder / "image.tif", write_labels(folder / "labels.tif", discs[1])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -15,6 +15,9 @@ Direction = Literal["both", "forward", "backward"]
 
 Progress = Callable[[float], None]
 """Told how much of the work is done, 0 to 1."""
+
+NamedProgress = Callable[[str, float], None]
+"""Told what is worked on and how much of it is done, 0 to 1."""
 
 
 class Tracked(Protocol):
@@ -67,6 +70,13 @@ class TrackingSession(Protocol):
 
 OpenSession = Callable[[np.ndarray], TrackingSession]
 """Open a session on an image stack (T, Y, X) or (T, Y, X, 3)."""
+
+
+class OpenWithLimits(Protocol):
+    """Opens a session and may be told what becomes black and white."""
+
+    def __call__(self, image: Any, *, limits: tuple[float, float] | None = None) -> TrackingSession:
+        """Open a session on an image stack (T, Y, X), also on one that is made frame by frame."""
 
 
 class StopWatch:

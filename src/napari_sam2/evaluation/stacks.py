@@ -6,6 +6,7 @@ The model comes in as a function that opens a session on an image, so this modul
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +27,7 @@ from napari_sam2.evaluation.region import copy_prediction, region_similarity
 from napari_sam2.evaluation.results import StackResult, Step, curve_of, target_of
 from napari_sam2.evaluation.scores import mean_score, score_frames
 from napari_sam2.evaluation.sequences import VALIDATION_SPECS, validation_sequence
-from napari_sam2.evaluation.sessions import OpenSession, Progress
+from napari_sam2.evaluation.sessions import NamedProgress, OpenSession, Progress
 from napari_sam2.evaluation.tracks import ctc_seg, identity_switches
 
 Floor = Literal["copy", "otsu"]
@@ -98,6 +99,29 @@ def evaluate_stack(
         seconds_per_frame=work.watch.seconds_per_frame,
         target=target_of(steps, target, is_image=is_image),
     )
+
+
+def evaluate_stacks(
+    jobs: Iterable[tuple[ReferenceStack, Protocol]],
+    open_session: OpenSession,
+    *,
+    target: float = 0.75,
+    progress: NamedProgress | None = None,
+) -> Iterator[StackResult]:
+    """Let an exact person work on stack after stack, each by its protocol; yield each result as it is there.
+
+    Parameters
+    ----------
+    jobs : iterable of (ReferenceStack, Protocol)
+        What to work on and how; the next stack is asked for when it is needed.
+    open_session, target
+        See `evaluate_stack`.
+    progress : callable (name, done), optional
+        Told the name of the stack and how much of it is done, 0 to 1.
+    """
+    for stack, protocol in jobs:
+        told = None if progress is None else partial(progress, stack.name)
+        yield evaluate_stack(stack, open_session, protocol, target=target, progress=told)
 
 
 def evaluate_floor(stack: ReferenceStack, floor: Floor) -> StackResult:

@@ -131,15 +131,17 @@ class Conditioner:
         return self._find(prompts, said)
 
     def _refine(self, prompts: FramePrompts, earlier: Answer) -> Answer:
-        """Answer with what was seen before; a step outside of the window then is looked at in a larger one."""
+        """Answer with what was seen before, in the same window unless it no longer fits."""
         said = _said(prompts.steps)
-        if said.lies_in(earlier.view):
+        view = self._focus.window_for(widened(earlier.box, said.places))
+        if said.lies_in(earlier.view) and not (
+            earlier.is_visible and _is_far_in(view, earlier.view)
+        ):
             return self._look(prompts, earlier.view, earlier.output.logits)
-        wide = self._focus.window_for(widened(earlier.box, said.places))
         if not earlier.is_visible:
-            return self._look(prompts, wide)
+            return self._look(prompts, view)
         mask = earlier.mask or PackedMask.from_array(self._frame_mask(earlier))
-        return self._look(prompts, wide, self._adopt(prompts.frame, mask, wide).output.logits)
+        return self._look(prompts, view, self._adopt(prompts.frame, mask, view).output.logits)
 
     def _find(self, prompts: FramePrompts, said: _Said) -> Answer:
         """Answer first clicks, which say nothing about the object's size: look, then look as its size asks for."""
@@ -224,6 +226,11 @@ class Conditioner:
         features = self._encoder.embed(prompts.frame, view)
         spatial = remember(self._network, features, output, self._options, is_prompted=True)
         return MemoryEntry(spatial, output.pointer)
+
+
+def _is_far_in(view: View, earlier: View) -> bool:
+    """Say whether `view`, which fits the object, is less than half as wide as what was looked at."""
+    return 2 * max(view.height, view.width) < max(earlier.height, earlier.width)
 
 
 def visible_box(logits: Tensor, view: View) -> Box:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -11,6 +13,14 @@ from napari_sam2.core.views import View
 from napari_sam2.inference.embeddings import BoundedCache, embedding_size
 from napari_sam2.inference.transforms import to_model_input
 from napari_sam2.model.sam2 import ImageFeatures, Sam2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What a view of a frame shows. `features`: batch 1; `is_blank`: the same intensity everywhere."""
+
+    features: ImageFeatures
+    is_blank: bool
 
 
 class FrameEncoder:
@@ -41,24 +51,26 @@ class FrameEncoder:
         self._network, self._frames, self._mapping = network, frames, mapping
         self._device = device
         self._last: tuple[int, np.ndarray] | None = None
-        self._blank: set[tuple[int, View]] = set()
-        self._embeddings: BoundedCache[ImageFeatures] = BoundedCache(cache_bytes, embedding_size)
+        self._seen: BoundedCache[Seen] = BoundedCache(
+            cache_bytes, lambda seen: embedding_size(seen.features)
+        )
 
     def embed(self, t: int, view: View) -> ImageFeatures:
         """Return the features, batch 1, of what `view` shows of frame `t`."""
-        return self._embeddings.get_or_make((t, view), lambda: self._encode(t, view))
+        return self._see(t, view).features
 
     def is_blank(self, t: int, view: View) -> bool:
         """Say whether `view` shows the same intensity everywhere on frame `t`: there is nothing to be seen."""
-        self.embed(t, view)
-        return (t, view) in self._blank
+        return self._see(t, view).is_blank
 
-    def _encode(self, t: int, view: View) -> ImageFeatures:
+    def _see(self, t: int, view: View) -> Seen:
+        return self._seen.get_or_make((t, view), lambda: self._encode(t, view))
+
+    def _encode(self, t: int, view: View) -> Seen:
         shown = self._mapping.apply(self._read(t)[view.slices])
-        if is_blank(shown):
-            self._blank.add((t, view))
         side = self._network.config.image_size
-        return self._network.encode_image(to_model_input(shown, side, self._device))
+        features = self._network.encode_image(to_model_input(shown, side, self._device))
+        return Seen(features, is_blank(shown))
 
     def _read(self, t: int) -> np.ndarray:
         if self._last is None or self._last[0] != t:

@@ -17,6 +17,9 @@ from napari_sam2.io.masklets import read_labels
 IMAGES, ANNOTATIONS = "JPEGImages", "Annotations"
 """The two folders of DAVIS layout; below them, the same names lead to the frames and the masks of a sequence."""
 
+MANUAL = "manual_frame0"
+"""Array of an archive whose `labels` are automatic: masks of the first frame that a person drew."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReferenceFile:
@@ -59,6 +62,14 @@ class ReferenceFile:
         return ReferenceStack(
             self.name, image, labels, kind or self.kind or kind_of(self.image) or "time", self.group
         )
+
+    def read_manual(self) -> np.ndarray | None:
+        """Return the manual masks of the first frame, (Y, X) with ids of their own; None without such an array."""
+        if self.labels.suffix.lower() != ".npz":
+            return None
+        with np.load(self.labels, allow_pickle=False) as archive:
+            has_manual = MANUAL in archive.files
+        return read_labels(self.labels, array=MANUAL) if has_manual else None
 
 
 def find_references(image: Path, labels: str | Path | None = None) -> tuple[ReferenceFile, ...]:
