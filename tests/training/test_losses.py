@@ -8,6 +8,7 @@ import torch
 
 from napari_sam2.model.mask_decoder import Decoded
 from napari_sam2.training.losses import (
+    ABSENT_WEIGHT,
     RIVAL_WEIGHT,
     candidate_iou,
     choose,
@@ -65,7 +66,7 @@ def test_the_best_of_three_candidates_is_pulled_hardest_to_an_ambiguous_click():
 def test_absent_objects_teach_the_score_alone():
     logits = torch.zeros(1, 4, 8, 8, requires_grad=True)
     loss = decoder_loss(decoded(logits, score=0.0), square(), torch.tensor([False]), True)
-    assert torch.allclose(loss.total, torch.tensor(math.log(2)))
+    assert torch.allclose(loss.total, torch.tensor(ABSENT_WEIGHT * math.log(2)))
     loss.total.backward()
     assert not logits.grad.any()
 
@@ -94,12 +95,15 @@ def dice_of(logits, target):
     return 1 - (2 * common + 1) / (probability.sum() + target.sum() + 1)
 
 
-def test_few_absent_objects_count_as_much_as_many_present_ones():
-    score = torch.zeros(4, requires_grad=True)
-    loss = presence_loss(score, torch.tensor([True, True, True, False]))
-    assert torch.allclose(loss, torch.tensor(2 * math.log(2)))
-    loss.backward()
-    assert torch.allclose(score.grad, torch.tensor([-1 / 6, -1 / 6, -1 / 6, 1 / 2]))
+def test_absent_objects_count_as_a_group():
+    for present in ([True, True, True, False], [True, True, False, False]):
+        score = torch.zeros(4, requires_grad=True)
+        loss = presence_loss(score, torch.tensor(present))
+        assert torch.allclose(loss, torch.tensor((1 + ABSENT_WEIGHT) * math.log(2)))
+        loss.backward()
+        there = torch.tensor(present)
+        assert torch.allclose(score.grad[there].sum(), torch.tensor(-0.5))
+        assert torch.allclose(score.grad[~there].sum(), torch.tensor(0.5 * ABSENT_WEIGHT))
 
 
 def test_one_click_takes_the_candidate_of_highest_predicted_quality():

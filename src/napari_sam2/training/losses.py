@@ -22,6 +22,9 @@ NEARBY = 9
 RIVAL_WEIGHT = 2.0
 """Extra weight of other objects nearby: a mask that swallows a neighbour stays so for the rest of a clip."""
 
+ABSENT_WEIGHT = 0.35
+"""Weight of the scores of absent objects, as a group, beside those of the others."""
+
 
 class Loss(NamedTuple):
     """A loss to minimise, and how good the masks were: `iou` of the chosen and `best` of all candidates, scalars."""
@@ -116,10 +119,17 @@ def decoder_loss(
 
 
 def presence_loss(score: Tensor, present: Tensor) -> Tensor:
-    """Cross-entropy of object scores (R,); those who are there and those who are not count alike, few as they are."""
+    """Cross-entropy of object scores (R,), mean over those who are there plus `ABSENT_WEIGHT` that over the others.
+
+    Few are absent. Counted one by one, they teach nothing, and every object is said to be there; counted as much as
+    all the others, they teach to give up objects that are hard to see.
+    """
     entropy = F.binary_cross_entropy_with_logits(score, present.float(), reduction="none")
-    kinds = [entropy[kind] for kind in (present, ~present) if kind.any()]
-    return torch.stack([kind.mean() for kind in kinds]).sum()
+    total = entropy.new_zeros(())
+    for kind, weight in ((present, 1.0), (~present, ABSENT_WEIGHT)):
+        if kind.any():
+            total = total + weight * entropy[kind].mean()
+    return total
 
 
 @torch.no_grad()
