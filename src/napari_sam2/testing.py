@@ -123,7 +123,7 @@ class FakeSegmenter:
         self._count_call()
         prompts = request.prompts
         mask = self._answer(prompts)
-        strength = 1 + _checksum(request.object_id, prompts) % 12
+        strength = 1 + _checksum(prompts) % 12
         chosen = self._seen(_object_mask(request.object_id, mask, strength))
         other = _object_mask(request.object_id, _grown(mask), 1)
         return PromptResult(request.generation, prompts.frame, chosen, (other,))
@@ -141,7 +141,8 @@ class FakeSegmenter:
             image = self._image(planned.frame)
             masks = []
             for track in planned.tracks:
-                now = self._pass(passes, track, planned.is_reverse, said[track.object_id])
+                prompts = said[track.object_id].around(planned.frame)
+                now = self._pass(passes, track, planned.is_reverse, prompts)
                 passes[track.object_id] = now = _step(now, image)
                 shown = np.zeros_like(image, bool) if now.is_lost else now.mask.to_array()
                 seen = _object_mask(track.object_id, shown, 1 + now.checksum % 12)

@@ -98,6 +98,19 @@ class HistoryMachine(RuleBasedStateMachine):
         self.session.remove_object(self.session.objects[choice % len(self.session.objects)])
 
     @precondition(lambda self: self.session.objects)
+    @rule(
+        choice=choices,
+        other=choices,
+        t=frames,
+        name=st.sampled_from(["trim_before", "trim_after", "untrim", "split", "divide", "merge"]),
+    )
+    def organise(self, choice, other, t, name):
+        """Change the extent of an object, cut it in two, or join it with another one."""
+        known = self.session.objects
+        place = {"untrim": (), "merge": (known[other % len(known)],)}.get(name, (t,))
+        self._try(getattr(self.session, name), known[choice % len(known)], *place)
+
+    @precondition(lambda self: self.session.objects)
     @rule(choice=choices, t=frames)
     def lock(self, choice, t):
         self._try(self.session.lock, self.session.objects[choice % len(self.session.objects)], t)
@@ -168,9 +181,26 @@ class HistoryMachine(RuleBasedStateMachine):
                     break
         list(self.session.propagate())
         fresh = self._new()
-        fresh.restore(self.session.prompts, self.session.locks)
+        fresh.restore(self.session.prompts, self.session.locks, self.session.infos)
         list(fresh.propagate())
         assert shown(self.session) == shown(fresh)
+
+    @precondition(lambda self: self.session.objects)
+    @rule(stops=st.lists(st.integers(1, 5), max_size=3))
+    def repair(self, stops):
+        """Track what has changed, cut at will; every mask is then that of a session without a past."""
+        for stop in stops:
+            for number, _ in enumerate(self.session.propagate_changed(), start=1):
+                if number == stop:
+                    break
+        list(self.session.propagate_changed())
+        assert self.session.changed == ()
+        assert self.session.propagate_changed().total == 0
+        self.session.run.finish()
+        fresh = self._new()
+        fresh.restore(self.session.prompts, self.session.locks, self.session.infos)
+        list(fresh.propagate())
+        assert shown(self.session)[1] == shown(fresh)[1]
 
     @invariant()
     def events_tell_all(self):
@@ -181,7 +211,8 @@ class HistoryMachine(RuleBasedStateMachine):
         for item in self.session.prompts:
             assert not self.session.state.objects[item.object_id].pending
             for t in item.frame_indices:
-                assert self.session.record(item.object_id, t).provenance != "tracked"
+                if t in self.session.info(item.object_id).extent:
+                    assert self.session.record(item.object_id, t).provenance != "tracked"
         for lock in self.session.locks:
             assert self.session.state.prompts_on(lock.object_id, lock.frame) is not None
 
@@ -247,7 +278,7 @@ def test_a_cut_run_continues_only_if_nothing_was_changed_in_between(clicks, stop
     assert shown(session) == shown(fresh)
 
 
-@pytest.mark.parametrize("overlap", ["keep", "overwrite"])
+@pytest.mark.parametrize("overlap", ["keep", "overwrite", "highest"])
 def test_any_history_then_a_propagation_equals_a_fresh_session(overlap):
     machine = type("Machine", (HistoryMachine,), {"overlap": overlap})
     run_state_machine_as_test(

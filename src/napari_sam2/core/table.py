@@ -36,6 +36,9 @@ class FrameTable(Generic[V]):
 
     __hash__ = None  # type: ignore[assignment]  # a value, but too large to be a key
 
+    def __getitem__(self, frame: FrameIndex) -> V:
+        return self._chunks[frame >> _BITS][frame]
+
     def get(self, frame: FrameIndex) -> V | None:
         """Return the value of `frame`, or None."""
         return self._chunks.get(frame >> _BITS, {}).get(frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from psygnal import Signal
 
@@ -25,7 +26,7 @@ class Timeline:
     Events are emitted when everything is in place, so a listener sees the session as it is from now on.
     """
 
-    objects_changed = Signal(description="An object came or went.")
+    objects_changed = Signal(description="An object came, went, or is called otherwise.")
     prompts_changed = Signal(int, int, description="Prompts of (object, frame) changed.")
     locks_changed = Signal(int, int, description="The lock of (object, frame) came or went.")
     frame_committed = Signal(int, tuple, description="Labels of (frame, box) may have changed.")
@@ -34,12 +35,12 @@ class Timeline:
     run_started = Signal(object, description="A Run may be driven now.")
     run_finished = Signal(object, description="A Run ended: complete, cancelled or failed.")
 
-    def __init__(self, engine: Engine, store: MaskStore) -> None:
+    def __init__(self, engine: Engine, store: MaskStore, state: SessionState) -> None:
         self._engine, self.store = engine, store
-        self._history = History(Entry("", SessionState()))
+        self._history = History(Entry("", state))
         self._asks = Asks()
         self._held_answers: list[PromptResult] | None = None
-        self._generation = self._clock = self._highest_id = 0
+        self._generation = self._clock = self._highest_id = self._model = 0
         self._run: Run | None = None
         self._unfinished: Unfinished | None = None
 
@@ -57,6 +58,7 @@ class Timeline:
     def engine(self, engine: Engine) -> None:
         self._refuse_while_running()
         self._engine, self._unfinished = engine, None
+        self._model += 1
 
     @property
     def run(self) -> Run | None:
@@ -119,7 +121,7 @@ class Timeline:
                 self._asks.take(generation)
             raise
         answers, self._held_answers = self._held_answers, None
-        self._highest_id = max((self._highest_id, *self.state.objects))
+        self._highest_id = max((self._highest_id, *self.state.objects, *self.state.infos))
         self._cancel_lost_run()
         self._announce(before)
         for answer in answers:
@@ -174,6 +176,9 @@ class Timeline:
     def _start_run(self, request: PropagationRequest) -> Run:
         self._refuse_while_running()
         unfinished = self._unfinished
+        if unfinished is not None and unfinished.is_part_of(request, self.state):
+            earlier = unfinished.request
+            request = replace(request, objects=earlier.objects, only=earlier.only)
         if unfinished is not None and unfinished.fits(request, self.state):
             number, resume = unfinished.number, unfinished.resume
         else:
@@ -184,6 +189,7 @@ class Timeline:
             number,
             resume,
             standing={key: known.run for key, known in self.state.objects.items()},
+            model=self._model,
             engine=self._engine,
             store=self.store,
             commit=self._commit,
@@ -210,9 +216,10 @@ class Timeline:
             joining = [key for key in run.standing if run.joins(key, self.state)]
             if not joining:
                 return
-            self._history = before.pushed("propagate", self.state.counting_as(run.number, joining))
+            state = self.state.joining(run.number, joining, is_repair=run.is_repair)
+            self._history = before.pushed("propagate", state)
         self._history = self._history.amended(
-            lambda state: state.with_tracks(run.number, stored.frame, stored.keys)
+            lambda state: state.with_tracks(run.number, stored.frame, stored.keys, run.bases)
         )
         run.done = stored.resume.done
         self._unfinished = Unfinished.after(run, stored.resume, self.state)
@@ -239,7 +246,7 @@ class Timeline:
         if before is self._history:
             return
         old, new = before.state, self.state
-        if old.objects.keys() != new.objects.keys():
+        if old.objects.keys() != new.objects.keys() or old.infos != new.infos:
             self.objects_changed.emit()
         for object_id, frame in _changed_prompts(old, new):
             self.prompts_changed.emit(object_id, frame)

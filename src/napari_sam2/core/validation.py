@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from napari_sam2.core.errors import PromptError, PropagationError
+from napari_sam2.core.errors import OptionError, PromptError, PropagationError
 from napari_sam2.core.geometry import PromptBox, nearest_index
 from napari_sam2.core.ids import FrameIndex, ObjectId, is_whole
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.projection import check_label, largest_label
+
+MAX_NAME = 200
 
 Point = tuple[float, float]
 Clicks = dict[Point, bool]
@@ -185,6 +187,15 @@ def check_mask(mask: ArrayLike | PackedMask, shape: tuple[int, int]) -> tuple[Pa
         raise PromptError("mask is empty", remedy="paint at least one pixel")
     notice = "the mask covers the whole frame" if inside.all() else ""
     return PackedMask.from_array(inside), notice
+
+
+def check_name(name: object) -> str:
+    """Return a name for an object or a class, without blanks at its ends; `OptionError` if it is no line of text."""
+    if not isinstance(name, str) or len(name) > MAX_NAME or not name.isprintable():
+        raise OptionError(
+            f"a name is one line of at most {MAX_NAME} characters, got {reprlib.repr(name)}"
+        )
+    return name.strip()
 
 
 def check_positive(clicks: Clicks, *, has_mask: bool) -> None:
