@@ -106,6 +106,26 @@ class SegmenterContract:
             assert mask.object_id == 3
             self.check_mask(mask)
 
+    def test_every_candidate_can_be_meant_and_is_tracked(self, segmenter):
+        def ask(number):
+            step = replace(click(1, 2), candidate=number)
+            return segmenter.prompt(PromptRequest(1, 1, FramePrompts(2, (step,))))
+
+        def masks(result):
+            return [(mask.box, mask.mask.tobytes()) for mask in (result.mask, *result.candidates)]
+
+        first = masks(ask(0))
+        assert len(first) > 1
+        courses = set()
+        for number in range(len(first)):
+            chosen = masks(ask(number))
+            assert chosen[0] == first[number]
+            assert chosen[1:] == first[:number] + first[number + 1 :]
+            step = replace(click(1, 2), candidate=number)
+            item = ObjectPrompts(1, (FramePrompts(2, (step,)),))
+            courses.add(repr(course(segmenter.propagate(question(item)))))
+        assert len(courses) == len(set(first))
+
     @pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
     def test_an_answer_does_not_depend_on_what_was_asked_before(self, segmenter, steps):
         request = PromptRequest(1, 1, FramePrompts(2, steps))

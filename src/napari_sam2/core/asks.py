@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 
 from napari_sam2.core.history import History
 from napari_sam2.core.ids import FrameIndex, ObjectId
-from napari_sam2.core.messages import PromptRequest
+from napari_sam2.core.messages import PromptRequest, PromptResult
 from napari_sam2.core.prompts import FramePrompts
 from napari_sam2.core.state import SessionState
+
+MAX_OFFERS = 64
+"""Answers whose candidates are remembered."""
 
 
 @dataclass(slots=True)
@@ -19,6 +22,24 @@ class Ask:
     request: PromptRequest
     before: History | None
     after: History
+
+
+@dataclass(slots=True)
+class Offers:
+    """The last answers with the candidates that were not chosen; older ones are forgotten."""
+
+    _results: dict[tuple[ObjectId, FramePrompts], PromptResult] = field(default_factory=dict)
+
+    def keep(self, object_id: ObjectId, prompts: FramePrompts, result: PromptResult) -> None:
+        """Remember an answer."""
+        self._results.pop((object_id, prompts), None)
+        self._results[object_id, prompts] = result
+        if len(self._results) > MAX_OFFERS:
+            del self._results[next(iter(self._results))]
+
+    def get(self, object_id: ObjectId, prompts: FramePrompts) -> PromptResult | None:
+        """Return the answer to prompts, if it is remembered."""
+        return self._results.get((object_id, prompts))
 
 
 @dataclass(slots=True)

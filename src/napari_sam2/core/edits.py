@@ -43,13 +43,19 @@ def with_box(said: FramePrompts | None, frame: FrameIndex, box: PromptBox) -> Fr
 
     The network takes a box before any point, so a box drawn after clicks counts as drawn before them.
     """
-    points = () if said is None else tuple(step for step in said.steps if step.points)
+    steps = () if said is None else said.steps
+    points = tuple(replace(step, candidate=0) for step in steps if step.points)
     return FramePrompts(frame, (PromptStep(box=box), *points))
 
 
 def with_mask(frame: FrameIndex, mask: PackedMask) -> FramePrompts:
     """Return the prompts after a mask, which replaces all that was said before."""
     return FramePrompts(frame, (PromptStep(mask=mask),))
+
+
+def with_candidate(said: FramePrompts, number: int) -> FramePrompts:
+    """Return the prompts whose last step means another one of the possible answers."""
+    return replace(said, steps=(*said.steps[:-1], replace(said.steps[-1], candidate=number)))
 
 
 def without_point(said: FramePrompts, point: Point) -> FramePrompts | None:
@@ -110,7 +116,9 @@ def _rebuilt(
         points, positives = tuple(at for at, _ in kept), tuple(sign for _, sign in kept)
         if kept or step.box is not None or step.mask is not None:
             is_same = (points, positives) == (step.points, step.positives)
-            steps.append(step if is_same else replace(step, points=points, positives=positives))
+            steps.append(
+                step if is_same else replace(step, points=points, positives=positives, candidate=0)
+            )
     return _checked(replace(said, steps=tuple(steps))) if steps else None
 
 
@@ -155,6 +163,8 @@ def check_frame_prompts(prompts: FramePrompts, shape: tuple[int, int]) -> FrameP
         if step.points:
             clicks = check_points(step.points, step.positives, shape)
             said = with_points(said, prompts.frame, clicks, refines)
+        if step.candidate and said is not None:
+            said = with_candidate(said, step.candidate)
     if said is None:
         raise PromptError(f"nothing was said about the object on frame {prompts.frame}")
     return said

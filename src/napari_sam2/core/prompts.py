@@ -47,12 +47,14 @@ class PromptStep:
 
     `points`: (y, x) frame pixels, float; `positives`: one bool a point; `box`: (y0, x0, y1, x1) frame
     pixels, float; `mask`: replaces everything said before on this frame, and excludes points and box.
+    `candidate`: which of several possible answers is meant: 0 the model's own choice, then the others, best first.
     """
 
     points: tuple[tuple[float, float], ...] = ()
     positives: tuple[bool, ...] = ()
     box: tuple[float, float, float, float] | None = None
     mask: PackedMask | None = None
+    candidate: int = 0
 
 
 @dataclass(frozen=True, slots=True)

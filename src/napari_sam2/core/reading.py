@@ -24,7 +24,7 @@ from napari_sam2.core.projection import (
     project,
 )
 from napari_sam2.core.prompts import ObjectPrompts
-from napari_sam2.core.state import Lock, OverlapPolicy, SessionState
+from napari_sam2.core.state import ExistingLabels, Lock, OverlapPolicy, SessionState
 from napari_sam2.core.store import MaskRecord, MaskStore, MemoryMaskStore
 from napari_sam2.core.timeline import Timeline
 from napari_sam2.core.validation import check_frame, check_object_id
@@ -106,8 +106,10 @@ class Reading(Timeline):
         """Return the labels of a frame, or of a box (y0, x0, y1, x1) of it."""
         frame_idx = check_frame(frame, len(self.frames))
         whole = (0, 0, *self.frames.shape)
-        shown = self._shown(frame_idx)
-        return project(shown, whole if box is None else box, self.labels_dtype, self.overlap)
+        part = whole if box is None else box
+        labels = project(self._shown(frame_idx), part, self.labels_dtype, self.overlap)
+        existing = self.state.existing
+        return labels if existing is None else _with_existing(labels, existing, frame_idx, part)
 
     def num_contested(self, frame: int) -> int:
         """Return how many pixels of a frame several objects claim; `labels` gives each to one of them."""
@@ -144,6 +146,9 @@ class Reading(Timeline):
         is_expected = is_whole(object) and object in self.state.infos
         return ObjectId(int(object)) if is_expected else self._known(object)
 
+    def _seen_place(self, object: int, frame: int) -> tuple[ObjectId, FrameIndex]:
+        return self._known(object), check_frame(frame, len(self.frames))
+
     def _tracked_mask(self, object_id: ObjectId, frame: FrameIndex) -> PackedMask | None:
         """Return what tracking shows for the object on an unprompted frame, unless nothing is visible."""
         key = self.state.shown(object_id, frame)
@@ -151,3 +156,11 @@ class Reading(Timeline):
         if record is None or record.provenance != "tracked" or record.box == EMPTY_BOX:
             return None
         return record.to_packed(self.frames.shape)
+
+
+def _with_existing(
+    labels: np.ndarray, existing: ExistingLabels, frame: FrameIndex, box: Box
+) -> np.ndarray:
+    there = np.asarray(existing.labels[frame])[box[0] : box[2], box[1] : box[3]]
+    is_free = there == 0 if existing.is_protected else labels != 0
+    return np.where(is_free, labels, there.astype(labels.dtype))

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from napari_sam2.core import edits
-from napari_sam2.core.editing import Editing
+from napari_sam2.core.choosing import Choosing
+from napari_sam2.core.drawing import Drawing
 from napari_sam2.core.errors import PromptError
 from napari_sam2.core.ids import ObjectId
 from napari_sam2.core.joining import person_answer
 from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.core.organising import Organising
+from napari_sam2.core.overlapping import Overlapping
 from napari_sam2.core.prompts import ObjectPrompts
 from napari_sam2.core.propagating import Propagating
-from napari_sam2.core.state import Lock, SessionState
+from napari_sam2.core.state import Lock
 from napari_sam2.core.validation import check_frame, check_object_id
 
 
-class Session(Editing, Organising, Propagating):
+class Session(Drawing, Choosing, Overlapping, Organising, Propagating):
     """Objects, prompts and results of one stack, with undo; everything happens on the thread that made it.
 
     Only `Run.store`, `Run.cancel` and the store itself may be used on other threads. Every action checks its input
@@ -43,7 +45,7 @@ class Session(Editing, Organising, Propagating):
     def clear(self) -> None:
         """Remove all objects."""
         if self.state.objects:
-            self._act("clear", SessionState(overlap=self.overlap))
+            self._act("clear", self.state.emptied())
 
     def restore(
         self,
@@ -52,7 +54,7 @@ class Session(Editing, Organising, Propagating):
         infos: Mapping[ObjectId, ObjectInfo] | None = None,
     ) -> None:
         """Replace everything by prompts, locks and names from elsewhere, for example a file; one history entry."""
-        state = SessionState(overlap=self.overlap)
+        state = self.state.emptied()
         for item in prompts:
             object_id = check_object_id(item.object_id, self.labels_dtype, self.next_object_id)
             for given in item.frames:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from napari_sam2.core.arrays import ArrayLikeStack
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.objects import PLAIN, ObjectInfo
 from napari_sam2.core.plan import Bases, Basis
@@ -100,17 +101,35 @@ class ObjectState:
         return replace(self, tracks=self.tracks.with_value(frame, found))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ExistingLabels:
+    """Labels that somebody else made, read frame by frame; the session shows them and never changes them.
+
+    `labels`: (T, Y, X) integer; `highest`: the largest of them; `is_protected`: no mask covers them.
+    """
+
+    labels: ArrayLikeStack = field(repr=False)
+    highest: int
+    is_protected: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class SessionState:
     """All that undo brings back. An object exists as long as something is said about it.
 
-    `infos`: names and the like, also of objects that are still to be prompted; `overlap`: which run wins.
+    `infos`: names and the like, also of objects that are still to be prompted; `overlap`: which run wins;
+    `existing`: labels that were there before.
     """
 
     objects: Mapping[ObjectId, ObjectState] = field(default_factory=dict)
     locks: Mapping[tuple[ObjectId, FrameIndex], Lock] = field(default_factory=dict)
     infos: Mapping[ObjectId, ObjectInfo] = field(default_factory=dict)
     overlap: OverlapPolicy = "keep"
+    existing: ExistingLabels | None = None
+
+    def emptied(self) -> SessionState:
+        """Return the state without objects; how overlaps are decided stays."""
+        return SessionState(overlap=self.overlap, existing=self.existing)
 
     def prompts_on(self, object_id: ObjectId, frame: FrameIndex) -> FramePrompts | None:
         """Return what was said about an object on a frame."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from psygnal import Signal
 
-from napari_sam2.core.asks import Ask, Asks
+from napari_sam2.core.asks import Ask, Asks, Offers
 from napari_sam2.core.engine import Engine
 from napari_sam2.core.errors import PropagationError
 from napari_sam2.core.history import Entry, History
@@ -38,7 +38,7 @@ class Timeline:
     def __init__(self, engine: Engine, store: MaskStore, state: SessionState) -> None:
         self._engine, self.store = engine, store
         self._history = History(Entry("", state))
-        self._asks = Asks()
+        self._asks, self._offers = Asks(), Offers()
         self._held_answers: list[PromptResult] | None = None
         self._generation = self._clock = self._highest_id = self._model = 0
         self._run: Run | None = None
@@ -146,6 +146,7 @@ class Timeline:
         object_id, prompts = ask.request.object_id, ask.request.prompts
         if not self._history.holds(lambda state: state.awaits(object_id, prompts)):
             return
+        self._offers.keep(object_id, prompts, result)
         record = MaskRecord.from_mask(result.mask, prompts.frame, NO_RUN, "prompt")
         key = self.store.append(record)
         before = self._history
@@ -252,13 +253,17 @@ class Timeline:
             self.prompts_changed.emit(object_id, frame)
         for place in sorted(old.locks.items() ^ new.locks.items(), key=lambda item: item[0]):
             self.locks_changed.emit(*place[0])
-        boxes: dict[FrameIndex, Box] = {}
+        boxes: dict[FrameIndex, Box] = dict(self._repainted(old))
         for object_id, frame in changed_frames(old, new):
             box = self._changed_box(old, object_id, frame)
             boxes[frame] = union_box(boxes.get(frame, EMPTY_BOX), box)
         for frame in sorted(boxes):
             self.frame_committed.emit(frame, boxes[frame])
         self.history_changed.emit()
+
+    def _repainted(self, old: SessionState) -> Iterable[tuple[FrameIndex, Box]]:
+        """Return the frames whose labels changed without any mask having changed."""
+        return ()
 
     def _announce_frame(
         self, old: SessionState, frame: FrameIndex, object_ids: Iterable[ObjectId]

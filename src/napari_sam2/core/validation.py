@@ -126,6 +126,14 @@ def merge_clicks(earlier: Clicks, later: Iterable[tuple[Point, bool]]) -> Clicks
     return fresh
 
 
+def check_path(path: ArrayLike, least: int) -> np.ndarray:
+    """Return the vertices of a line, (N, 2) float64; `PromptError` if there are fewer than `least`."""
+    vertices = np.array(_positions(path))
+    if len(vertices) < least:
+        raise PromptError(f"at least {least} vertices (y, x) are needed, got {len(vertices)}")
+    return vertices
+
+
 def check_box(box: Sequence[float], shape: tuple[int, int]) -> tuple[PromptBox, str]:
     """Return the box in order and inside the frame, and a notice if it had to be cut ("" otherwise).
 

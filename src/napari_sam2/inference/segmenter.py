@@ -177,7 +177,7 @@ class Sam2Segmenter:
         return tuple(
             self._to_mask(
                 object_id,
-                candidates[:, k : k + 1],
+                fill_holes(candidates[:, k : k + 1], self._options.fill_holes),
                 answer.view,
                 output.object_score,
                 iou[0, k],
