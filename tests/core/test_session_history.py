@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from napari_sam2.core import script
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import InferenceError, PromptError, UnknownObjectError
@@ -219,6 +220,7 @@ class HistoryMachine(RuleBasedStateMachine):
     def teardown(self):
         if self.session.objects:
             self.finish([2])
+        self._replay()
         line = [self._bytes()]
         while self.session.undo():
             line.append(self._bytes())
@@ -226,6 +228,16 @@ class HistoryMachine(RuleBasedStateMachine):
         for expected in reversed(line[:-1]):
             assert self.session.redo()
             assert self._bytes() == expected
+
+    def _replay(self):
+        """Run the log on a new session: it is the same then."""
+        fresh = self._new()
+        names = {name: getattr(script, name) for name in script.__all__} | {"session": fresh}
+        for text in self.session.log:
+            exec(text, names)
+        assert shown(fresh) == shown(self.session)
+        assert (fresh.prompts, fresh.locks) == (self.session.prompts, self.session.locks)
+        assert fresh.infos == self.session.infos
 
     def _bytes(self):
         return self.session.state, np.asarray(self.session.labels).tobytes()

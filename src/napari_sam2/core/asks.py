@@ -17,11 +17,15 @@ MAX_OFFERS = 64
 
 @dataclass(slots=True)
 class Ask:
-    """One question. `after`: the history when it was asked; `before`: without the action that asked it, if any did."""
+    """One question. `after`: the history when it was asked; `before`: without the action that asked it, if any did.
+
+    `line`: number of that action in the log.
+    """
 
     request: PromptRequest
     before: History | None
     after: History
+    line: int = 0
 
 
 @dataclass(slots=True)
@@ -48,6 +52,11 @@ class Asks:
 
     _open: dict[int, Ask] = field(default_factory=dict)
     _newest: dict[tuple[ObjectId, FrameIndex], PromptRequest] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is on its way."""
+        return not self._open
 
     def add(self, ask: Ask) -> None:
         """Note a question that is being asked."""

@@ -7,6 +7,7 @@ from napari_sam2.core.editing import Editing
 from napari_sam2.core.errors import PromptError
 from napari_sam2.core.ids import is_whole
 from napari_sam2.core.masks import ObjectMask
+from napari_sam2.core.recording import recorded
 
 
 class Choosing(Editing):
@@ -28,6 +29,7 @@ class Choosing(Editing):
         """Return the number of the candidate that is shown for an object on a frame; 0 is the model's own choice."""
         return self._said(*self._seen_place(object, frame)).steps[-1].candidate
 
+    @recorded
     def choose_candidate(self, object: int, frame: int, number: int) -> None:
         """Let another candidate be the answer; it is part of what was said, and runs start from it.
 

@@ -15,6 +15,7 @@ from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.joining import person_answer
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.outlines import points_along, polygon_mask
+from napari_sam2.core.recording import recorded
 from napari_sam2.core.state import Lock, SessionState
 from napari_sam2.core.validation import check_frame, check_path, check_points
 
@@ -25,6 +26,7 @@ MAX_SCRIBBLED = 8
 class Drawing(Editing):
     """Prompts that are drawn with other tools than points and boxes."""
 
+    @recorded
     def add_polygon(
         self, object: int, frame: int, vertices: ArrayLike, *, lock: bool = False
     ) -> None:
@@ -44,6 +46,7 @@ class Drawing(Editing):
             raise PromptError("no pixel lies in the polygon", remedy="draw it larger")
         self.add_mask(object, frame, mask, lock=lock)
 
+    @recorded
     def add_scribble(
         self,
         object: int,
@@ -72,6 +75,7 @@ class Drawing(Editing):
         check_points(points, None, self.frames.shape)
         self.add_points(object, frame, points, [int(positive)] * len(points))
 
+    @recorded
     def add_labels(
         self, frame: int, labels: ArrayLike, *, as_new: bool = False, lock: bool = False
     ) -> tuple[ObjectId, ...]:
@@ -96,6 +100,7 @@ class Drawing(Editing):
         frame_idx = check_frame(frame, len(self.frames))
         return self._add_labels([(frame_idx, np.asarray(labels))], as_new=as_new, lock=lock)
 
+    @recorded
     def add_labels_stack(
         self,
         labels: ArrayLikeStack,

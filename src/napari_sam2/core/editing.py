@@ -9,12 +9,14 @@ from napari_sam2.core.errors import PromptError
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.prompting import Prompting
 from napari_sam2.core.prompts import FramePrompts
+from napari_sam2.core.recording import recorded
 from napari_sam2.core.validation import Point, check_points
 
 
 class Editing(Prompting):
     """One point or one box of those on a frame; the answer follows."""
 
+    @recorded
     def remove_point(self, object: int, frame: int, point: Sequence[float]) -> None:
         """Remove one point (y, x) of an object on a frame; with the last thing said about it the object goes.
 
@@ -28,6 +30,7 @@ class Editing(Prompting):
         at = self._position(point)
         self._edit(object, frame, "remove point", lambda said: edits.without_point(said, at))
 
+    @recorded
     def move_point(
         self, object: int, frame: int, point: Sequence[float], to: Sequence[float]
     ) -> None:
@@ -37,11 +40,13 @@ class Editing(Prompting):
             object, frame, "move point", lambda said: edits.with_point_moved(said, at, target)
         )
 
+    @recorded
     def flip_point(self, object: int, frame: int, point: Sequence[float]) -> None:
         """Make one positive point (y, x) of an object on a frame negative, or a negative one positive."""
         at = self._position(point)
         self._edit(object, frame, "flip point", lambda said: edits.with_point_flipped(said, at))
 
+    @recorded
     def remove_box(self, object: int, frame: int) -> None:
         """Remove the box of an object on a frame; `add_box` replaces it."""
         self._edit(object, frame, "remove box", edits.without_box)

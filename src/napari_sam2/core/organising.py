@@ -11,6 +11,7 @@ from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.masks import EMPTY_BOX
 from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.core.reading import Reading
+from napari_sam2.core.recording import recorded
 from napari_sam2.core.state import ObjectState, SessionState
 from napari_sam2.core.validation import check_frame, check_name
 
@@ -18,18 +19,22 @@ from napari_sam2.core.validation import check_frame, check_name
 class Organising(Reading):
     """Names, merging, splitting, trimming, divisions and removal of objects; one history entry each."""
 
+    @recorded
     def remove_object(self, object: int) -> None:
         """Remove an object with its prompts, locks and results."""
         self._act("remove object", self.state.without_object(self._known(object)))
 
+    @recorded
     def rename(self, object: int, name: str) -> None:
         """Call an object by a name; an empty one takes it back."""
         self._inform("rename", object, name=check_name(name))
 
+    @recorded
     def classify(self, object: int, class_name: str) -> None:
         """Say which class an object belongs to; an empty one takes it back."""
         self._inform("classify", object, class_name=check_name(class_name))
 
+    @recorded
     def trim_before(self, object: int, frame: int) -> None:
         """Erase an object before a frame. Runs show nothing there until `untrim`, or a prompt there, asks for it.
 
@@ -37,14 +42,17 @@ class Organising(Reading):
         """
         self._trim("trim before", object, frame, before=True)
 
+    @recorded
     def trim_after(self, object: int, frame: int) -> None:
         """Erase an object after a frame; see `trim_before`."""
         self._trim("trim after", object, frame, before=False)
 
+    @recorded
     def untrim(self, object: int) -> None:
         """Show an object on all frames again, as it was found there."""
         self._inform("untrim", object, extent=WHOLE)
 
+    @recorded
     def divide(self, object: int, frame: int, daughters: int = 2) -> tuple[ObjectId, ...]:
         """Let a frame be the last one of a mother, and return the ids of her daughters.
 
@@ -65,6 +73,7 @@ class Organising(Reading):
         self._act("divide", state)
         return born
 
+    @recorded
     def split(self, object: int, frame: int) -> ObjectId:
         """Let an object be another one from a frame on, and return the new id.
 
@@ -76,7 +85,7 @@ class Organising(Reading):
         PromptError
             If one of the parts shows nothing.
         """
-        object_id, first = self._known(object), check_frame(frame, len(self.frames))
+        object_id, first = self._answered(object), check_frame(frame, len(self.frames))
         new = self.next_object_id
         known, info = self.state.objects[object_id], self.state.info(object_id)
         early = joining.part_of(known, lambda t: t < first, object_id, self.store)
@@ -91,13 +100,14 @@ class Organising(Reading):
         self._act("split", state.with_locks_moved(object_id, new, lambda t: t >= first))
         return new
 
+    @recorded
     def merge(self, object: int, other: int) -> None:
         """Let two objects be one, of the first id: on every frame it shows what both showed.
 
         Where both showed something on a frame about which a person spoke, their joint mask is what is said from now
         on; elsewhere all that was said stays. `propagate_changed` tracks the joint object.
         """
-        object_id, gone = self._known(object), self._known(other)
+        object_id, gone = self._answered(object), self._answered(other)
         if object_id == gone:
             raise PromptError(f"object {object_id} cannot be merged with itself")
         state = self.state.without_object(gone)
@@ -116,6 +126,14 @@ class Organising(Reading):
         self._act("merge", _with_parent(state, gone, object_id))
 
     # Small steps
+
+    def _answered(self, object: int) -> ObjectId:
+        object_id = self._known(object)
+        if self.state.objects[object_id].pending:
+            raise PromptError(
+                f"an answer about object {object_id} is on its way", remedy="wait until it is there"
+            )
+        return object_id
 
     def _inform(self, action: str, object: int, **changes: object) -> None:
         object_id = self._listed(object)

@@ -13,18 +13,21 @@ from napari_sam2.core.ids import FrameIndex
 from napari_sam2.core.masks import Box
 from napari_sam2.core.projection import check_label, check_overlap
 from napari_sam2.core.reading import Reading
+from napari_sam2.core.recording import recorded
 from napari_sam2.core.state import ExistingLabels, OverlapPolicy, SessionState
 
 
 class Overlapping(Reading):
     """The overlap policy, and labels that were there before."""
 
+    @recorded
     def set_overlap(self, overlap: OverlapPolicy) -> None:
         """Choose who wins where masks of different runs overlap: "keep", "overwrite" or "highest"; see `Session`."""
         checked = check_overlap(overlap)
         if checked != self.overlap:
             self._act("overlap", replace(self.state, overlap=checked))
 
+    @recorded
     def use_existing(self, labels: ArrayLikeStack | None, *, protect: bool = True) -> None:
         """Show labels that were there before beside those of the session; None leaves them out again.
 

@@ -15,6 +15,7 @@ from napari_sam2.core.joining import person_answer
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.prompts import BoxPrompt, FramePrompts, MaskPrompt, PointPrompt
 from napari_sam2.core.reading import Reading
+from napari_sam2.core.recording import recorded
 from napari_sam2.core.state import Lock, SessionState
 from napari_sam2.core.validation import check_box, check_frame, check_mask, check_points
 
@@ -41,6 +42,7 @@ class Prompting(Reading):
             frame, _, _ = self.stack_view.to_frame(prompt.index)
             self.add_mask(prompt.object_id, frame, prompt.mask)
 
+    @recorded
     def add_points(
         self,
         object: int,
@@ -74,6 +76,7 @@ class Prompting(Reading):
         if prompts is not None and prompts is not said:
             self._say(object_id, prompts, "add point")
 
+    @recorded
     def add_box(self, object: int, frame: int, box: Sequence[float]) -> None:
         """Add a box (y0, x0, y1, x1), frame pixels, any two opposite corners; it replaces an earlier one there."""
         object_id, frame_idx = self._place(object, frame)
@@ -83,6 +86,7 @@ class Prompting(Reading):
         if prompts != said:
             self._say(object_id, prompts, "add box", notice=notice)
 
+    @recorded
     def add_mask(
         self, object: int, frame: int, mask: ArrayLike | PackedMask, *, lock: bool = False
     ) -> None:
@@ -95,6 +99,7 @@ class Prompting(Reading):
         prompts = edits.with_mask(frame_idx, packed)
         self._say(object_id, prompts, "paint mask", notice=notice, lock=lock)
 
+    @recorded
     def remove_prompts(self, object: int, frame: int) -> None:
         """Remove what was said about an object on a frame; with its last prompt the object goes too."""
         object_id, frame_idx = self._place(object, frame)
@@ -102,6 +107,7 @@ class Prompting(Reading):
         if self.state.prompts_on(object_id, frame_idx) is not None:
             self._act("remove prompts", self.state.without_prompts(object_id, frame_idx))
 
+    @recorded
     def lock(self, object: int, frame: int) -> None:
         """Find a frame of an object good: from now on it conditions, and neither a run nor a click changes it."""
         object_id, frame_idx = self._known(object), check_frame(frame, len(self.frames))
@@ -113,6 +119,7 @@ class Prompting(Reading):
             state = self._locked_track(object_id, frame_idx)
         self._act("lock", state)
 
+    @recorded
     def unlock(self, object: int, frame: int) -> None:
         """Take a lock back; what it made a prompt is a tracked mask again."""
         object_id, frame_idx = self._known(object), check_frame(frame, len(self.frames))

@@ -10,6 +10,7 @@ from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.messages import Direction, PassId, PropagationRequest
 from napari_sam2.core.plan import Bases, Basis, Span
 from napari_sam2.core.reading import Reading
+from napari_sam2.core.recording import recorded
 from napari_sam2.core.run import Run
 from napari_sam2.core.validation import check_frame_range
 
@@ -17,6 +18,7 @@ from napari_sam2.core.validation import check_frame_range
 class Propagating(Reading):
     """Runs, whole ones and those that only repair what a correction has changed."""
 
+    @recorded
     def propagate(
         self,
         direction: Direction = "both",
@@ -50,6 +52,7 @@ class Propagating(Reading):
         """
         return self._start_run(self._asked(direction, frames, objects))
 
+    @recorded
     def propagate_changed(
         self,
         direction: Direction = "both",

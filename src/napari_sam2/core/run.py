@@ -81,6 +81,7 @@ class Run:
         self._commit, self._finish = commit, finish
         self._cancelled = threading.Event()
         self.is_finished = False
+        self._results: Iterator[FrameResult] | None = None
 
     @property
     def is_cancelled(self) -> bool:
@@ -139,6 +140,23 @@ class Run:
         if not self.is_finished:
             self.is_finished = True
             self._finish(self)
+
+    def drive(self, until: int | None = None) -> Run:
+        """Drive the run on this thread until so many results are there, or to its end; `finish` ends it before.
+
+        Unlike iterating it, this may be repeated, and goes on after a cancellation.
+        """
+        if self._results is None:
+            self._results = self._engine.propagate(self.request, self.resume)
+        target = self.total if until is None else until
+        while self.done < target and not self.is_finished:
+            result = next(self._results, None)
+            if result is None:
+                break
+            self.commit(self.store(result))
+        if self.is_complete:
+            self.finish()
+        return self
 
     def __iter__(self) -> Iterator[FrameResult]:
         if self.is_finished:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from napari_sam2.core import edits
 from napari_sam2.core.choosing import Choosing
+from napari_sam2.core.doubting import Doubting
 from napari_sam2.core.drawing import Drawing
 from napari_sam2.core.errors import PromptError
 from napari_sam2.core.ids import ObjectId
@@ -15,11 +16,12 @@ from napari_sam2.core.organising import Organising
 from napari_sam2.core.overlapping import Overlapping
 from napari_sam2.core.prompts import ObjectPrompts
 from napari_sam2.core.propagating import Propagating
+from napari_sam2.core.recording import recorded
 from napari_sam2.core.state import Lock
 from napari_sam2.core.validation import check_frame, check_object_id
 
 
-class Session(Drawing, Choosing, Overlapping, Organising, Propagating):
+class Session(Drawing, Choosing, Overlapping, Organising, Propagating, Doubting):
     """Objects, prompts and results of one stack, with undo; everything happens on the thread that made it.
 
     Only `Run.store`, `Run.cancel` and the store itself may be used on other threads. Every action checks its input
@@ -42,11 +44,13 @@ class Session(Drawing, Choosing, Overlapping, Organising, Propagating):
         Which run wins where masks of different runs overlap: the earlier, the later, or the stronger mask.
     """
 
+    @recorded
     def clear(self) -> None:
         """Remove all objects."""
         if self.state.objects:
             self._act("clear", self.state.emptied())
 
+    @recorded
     def restore(
         self,
         prompts: Iterable[ObjectPrompts],

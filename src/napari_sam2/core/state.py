@@ -127,6 +127,12 @@ class SessionState:
     overlap: OverlapPolicy = "keep"
     existing: ExistingLabels | None = None
 
+    def records(self, seen: set[int]) -> Iterator[RecordKey]:
+        """Yield the records that the state refers to, but for parts shared with states asked before; see `seen`."""
+        for known in self.objects.values():
+            yield from known.answers.values_beside(seen)
+            yield from (tracked.key for tracked in known.tracks.values_beside(seen))
+
     def emptied(self) -> SessionState:
         """Return the state without objects; how overlaps are decided stays."""
         return SessionState(overlap=self.overlap, existing=self.existing)

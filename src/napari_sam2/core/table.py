@@ -43,6 +43,13 @@ class FrameTable(Generic[V]):
         """Return the value of `frame`, or None."""
         return self._chunks.get(frame >> _BITS, {}).get(frame)
 
+    def values_beside(self, seen: set[int]) -> Iterator[V]:
+        """Yield the values of all chunks that are not in `seen`, by their identity, and note them there."""
+        for chunk in self._chunks.values():
+            if id(chunk) not in seen:
+                seen.add(id(chunk))
+                yield from chunk.values()
+
     def with_value(self, frame: FrameIndex, value: V) -> FrameTable[V]:
         """Return a table in which `frame` has `value`."""
         chunk = {**self._chunks.get(frame >> _BITS, {}), frame: value}
