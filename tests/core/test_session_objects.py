@@ -74,6 +74,18 @@ def test_a_removed_object_leaves_no_name_behind(session):
     assert session.info(1).name == "cell"
 
 
+def test_everything_can_be_said_at_once_and_before_the_first_prompt(session):
+    info = ObjectInfo("late", "cell", 1, Extent(5, 8))
+    session.describe(9, info)
+    assert session.info(9) == info
+    assert session.next_object_id == 10
+    session.add_points(9, 6, [centre(1, 6)])
+    list(session.propagate(objects=[9]))
+    assert shown(session, 9) == [5, 6, 7]
+    with pytest.raises(PromptError, match="object id"):
+        session.describe(0, info)
+
+
 # Trimming
 
 

@@ -13,7 +13,7 @@ from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.core.reading import Reading
 from napari_sam2.core.recording import recorded
 from napari_sam2.core.state import ObjectState, SessionState
-from napari_sam2.core.validation import check_frame, check_name
+from napari_sam2.core.validation import check_frame, check_name, check_object_id
 
 
 class Organising(Reading):
@@ -33,6 +33,17 @@ class Organising(Reading):
     def classify(self, object: int, class_name: str) -> None:
         """Say which class an object belongs to; an empty one takes it back."""
         self._inform("classify", object, class_name=check_name(class_name))
+
+    @recorded
+    def describe(self, object: int, info: ObjectInfo) -> None:
+        """Say everything about an object at once, also about one that is still to be prompted."""
+        object_id = check_object_id(object, self.labels_dtype, self.next_object_id)
+        if info.parent is not None:
+            check_object_id(info.parent, self.labels_dtype, self.next_object_id)
+        for name in (info.name, info.class_name):
+            check_name(name)
+        if info != self.state.info(object_id):
+            self._act("describe", self.state.with_info(object_id, info))
 
     @recorded
     def trim_before(self, object: int, frame: int) -> None:
