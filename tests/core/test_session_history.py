@@ -88,6 +88,25 @@ class HistoryMachine(RuleBasedStateMachine):
         self._try(self.session.add_mask, object_id, t, mask, lock=lock)
 
     @precondition(lambda self: self.session.objects)
+    @rule(
+        choice=choices,
+        which=choices,
+        pixel=pixels,
+        name=st.sampled_from(["flip_point", "remove_point", "move_point", "choose_candidate"]),
+    )
+    def edit(self, choice, which, pixel, name):
+        """Change one of the points of a frame, or what they mean."""
+        said = [(item.object_id, frame) for item in self.session.prompts for frame in item.frames]
+        object_id, frame = said[choice % len(said)]
+        points = [point for step in frame.steps for point in step.points]
+        if name == "choose_candidate":
+            self._try(self.session.choose_candidate, object_id, frame.frame, which % 2)
+        elif points:
+            more = (pixel,) if name == "move_point" else ()
+            point = points[which % len(points)]
+            self._try(getattr(self.session, name), object_id, frame.frame, point, *more)
+
+    @precondition(lambda self: self.session.objects)
     @rule(choice=choices)
     def remove_prompts(self, choice):
         said = [(item.object_id, t) for item in self.session.prompts for t in item.frame_indices]

@@ -207,6 +207,14 @@ def test_the_text_of_prompts_makes_them_again():
     assert made_from(value_text(said)) == said
 
 
+def test_any_collection_of_ids_is_written_as_a_list(session):
+    session.add_points(1, 2, [centre(1, 2)])
+    list(session.propagate("forward", objects=session.state.objects.keys()))
+    list(session.propagate("backward", objects={1}))
+    assert session.log[1] == "run = session.propagate('forward', objects=[1])"
+    assert everything(replay(session)) == everything(session)
+
+
 def test_an_array_without_end_is_only_named():
     class Huge:
         shape, dtype = (1000, 1000, 1000), np.dtype(np.uint16)

@@ -12,6 +12,7 @@ from napari_sam2.core.plan import Bases, Basis, Span
 from napari_sam2.core.reading import Reading
 from napari_sam2.core.recording import recorded
 from napari_sam2.core.run import Run
+from napari_sam2.core.state import Verdict
 from napari_sam2.core.validation import check_frame_range
 
 
@@ -80,6 +81,14 @@ class Propagating(Reading):
     def is_changed(self, object: int) -> bool:
         """Say whether an object was never tracked, or something said since has made its tracked masks out of date."""
         object_id = self._known(object)
+        known, asked = self.state.objects[object_id], self.state.asked(object_id)
+        verdict = self._verdicts.get(object_id)
+        if verdict is None or verdict.known is not known or verdict.rest != (asked, self._model):
+            answer = self._is_changed(object_id)
+            verdict = self._verdicts[object_id] = Verdict(known, (asked, self._model), answer)
+        return verdict.is_changed
+
+    def _is_changed(self, object_id: ObjectId) -> bool:
         tracks = self.state.objects[object_id].tracks
         passes = self._passes(object_id, self._whole(object_id))
         found = [(tracks.get(t), basis) for span, basis in passes for t in span.frames]

@@ -25,7 +25,14 @@ from napari_sam2.core.projection import (
 )
 from napari_sam2.core.prompts import ObjectPrompts
 from napari_sam2.core.quality import Shape
-from napari_sam2.core.state import ExistingLabels, Lock, OverlapPolicy, RecordKey, SessionState
+from napari_sam2.core.state import (
+    ExistingLabels,
+    Lock,
+    OverlapPolicy,
+    RecordKey,
+    SessionState,
+    Verdict,
+)
 from napari_sam2.core.store import MaskRecord, MaskStore, MemoryMaskStore
 from napari_sam2.core.timeline import Timeline
 from napari_sam2.core.validation import check_frame, check_object_id
@@ -47,6 +54,7 @@ class Reading(Timeline):
         state = SessionState(overlap=check_overlap(overlap))
         super().__init__(engine, MemoryMaskStore() if store is None else store, state)
         self.frames = frames
+        self._verdicts: dict[ObjectId, Verdict] = {}
         self._shapes: dict[RecordKey, Shape] = {}
         self._pairs: dict[tuple[RecordKey, RecordKey], int] = {}
         self.stack_view = StackView.default(3) if stack_view is None else stack_view

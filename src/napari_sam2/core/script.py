@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, KeysView, Mapping, Set, ValuesView
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -59,6 +59,8 @@ def value_text(value: Any) -> str:
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, frozenset):
         return f"frozenset({value_text(sorted(value))})"
+    if isinstance(value, Set | KeysView | ValuesView):
+        return value_text(list(value))
     if isinstance(value, bytes):
         return f'bytes_from_text("{_packed(value)}")'
     if is_dataclass(value):

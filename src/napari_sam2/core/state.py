@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from napari_sam2.core.arrays import ArrayLikeStack
 from napari_sam2.core.ids import FrameIndex, ObjectId
@@ -290,6 +290,14 @@ class SessionState:
             if object_id in self.objects and self.objects[object_id].run == run
         }
         return replace(self, objects={**self.objects, **changed}) if changed else self
+
+
+class Verdict(NamedTuple):
+    """Whether an object has changed, and all that this depends on: it is asked often, and looked into once."""
+
+    known: ObjectState
+    rest: tuple[ObjectPrompts, int]
+    is_changed: bool
 
 
 def changed_frames(
