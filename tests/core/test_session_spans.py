@@ -104,6 +104,18 @@ def test_what_was_left_out_is_missing_and_not_changed():
     assert sorted(result.frame for result in session.propagate_changed()) == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize(
+    ("direction", "span"), [("forward", None), ("backward", None), ("both", (6, 9))]
+)
+def test_good_masks_are_not_tracked_again_from_further_away(session, direction, span):
+    assert session.propagate_changed(direction, span).total == 0
+    session.run.finish()
+    session.add_points(1, 7, [(0, 0)], [0])
+    tracked = {result.frame for result in session.propagate_changed(direction, span)}
+    assert tracked <= {5, 6, 8, 9}
+    assert tracked
+
+
 def test_another_model_makes_all_masks_out_of_date(session):
     session.engine = InlineEngine(FakeSegmenter(session.frames))
     assert session.changed == (1, 2)

@@ -142,11 +142,27 @@ class Propagating(Reading):
         return Bases(request, self._model).passes[object_id]
 
     def _stale_passes(self, object_id: ObjectId, request: PropagationRequest) -> list[PassId]:
+        """Return the passes of which a frame is missing or out of date.
+
+        On the whole stack and both ways a frame must also come from where such a run would track it from; otherwise
+        that would have good masks tracked again from further away.
+        """
+        is_whole = request.direction == "both" and (request.start, request.stop) == (
+            0,
+            len(self.frames),
+        )
         tracks = self.state.objects[object_id].tracks
+
+        def is_stale(frame: FrameIndex, basis: Basis) -> bool:
+            known = tracks.get(frame)
+            if known is None:
+                return True
+            return known.basis != basis if is_whole else _is_outdated(known.basis, basis)
+
         return [
             PassId(object_id, span.anchor, span.is_reverse)
             for span, basis in self._passes(object_id, request)
-            if any((known := tracks.get(t)) is None or known.basis != basis for t in span.frames)
+            if any(is_stale(frame, basis) for frame in span.frames)
         ]
 
     def _chosen(self, objects: Iterable[int]) -> tuple[ObjectId, ...]:
