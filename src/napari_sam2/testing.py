@@ -122,10 +122,13 @@ class FakeSegmenter:
         """Return the mask of one object on its prompted frame, and a larger one that was not chosen."""
         self._count_call()
         prompts = request.prompts
-        mask = self._answer(prompts)
-        strength = 1 + _checksum(request.object_id, prompts) % 12
-        chosen = self._seen(_object_mask(request.object_id, mask, strength))
-        other = _object_mask(request.object_id, _grown(mask), 1)
+        last = replace(prompts.steps[-1], candidate=0)
+        small = self._answer(replace(prompts, steps=(*prompts.steps[:-1], last)))
+        masks = small, _grown(small)
+        number = min(prompts.steps[-1].candidate, 1)
+        strength = 1 + _checksum(prompts) % 12
+        chosen = self._seen(_object_mask(request.object_id, masks[number], strength))
+        other = _object_mask(request.object_id, masks[1 - number], 1)
         return PromptResult(request.generation, prompts.frame, chosen, (other,))
 
     def propagate(
@@ -141,7 +144,8 @@ class FakeSegmenter:
             image = self._image(planned.frame)
             masks = []
             for track in planned.tracks:
-                now = self._pass(passes, track, planned.is_reverse, said[track.object_id])
+                prompts = said[track.object_id].around(planned.frame)
+                now = self._pass(passes, track, planned.is_reverse, prompts)
                 passes[track.object_id] = now = _step(now, image)
                 shown = np.zeros_like(image, bool) if now.is_lost else now.mask.to_array()
                 seen = _object_mask(track.object_id, shown, 1 + now.checksum % 12)
@@ -174,6 +178,7 @@ class FakeSegmenter:
         mask = empty if prompts.refines is None else prompts.refines.to_array()
         for step in prompts.steps:
             mask = _after_step(mask, image, step)
+            mask = _grown(mask) if step.candidate else mask
         return mask
 
     def _seen(self, mask: ObjectMask) -> ObjectMask:
@@ -271,7 +276,10 @@ def _exact(value: object) -> object:
     if isinstance(value, PackedMask):
         return value.shape, value.box, value.bits
     if isinstance(value, FramePrompts):
-        steps = [(step.points, step.positives, step.box, _exact(step.mask)) for step in value.steps]
+        steps = [
+            (step.points, step.positives, step.box, step.candidate, _exact(step.mask))
+            for step in value.steps
+        ]
         return value.frame, steps, _exact(value.refines)
     if isinstance(value, (tuple, list)):
         return [_exact(item) for item in value]

@@ -70,6 +70,21 @@ def test_a_mask_prompt_is_kept_on_its_frame(run, files, tmp_path):
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.tif")[2], mask * 3)
 
 
+def test_an_object_is_tracked_within_the_extent_that_the_file_gives_it(run, files, tmp_path):
+    mask = np.zeros((48, 48), np.uint8)
+    mask[10:20, 5:9] = 1
+    write_labels(tmp_path / "mask.tif", mask)
+    files[2](
+        {"object": 3, "frame": 2, "mask": "mask.tif"},
+        schema=2,
+        objects=[{"object": 3, "name": "cell", "first": 2, "stop": 3}],
+    )
+    code, _, err = run()
+    assert code == 0, err
+    shown = read_labels(tmp_path / "labels.tif").any(axis=(1, 2))
+    assert shown.tolist() == [False, False, True, False]
+
+
 @pytest.mark.parametrize("spacing", [None, Spacing((0.5, 0.5), "um"), Spacing((3.0, 3.0), "mm")])
 def test_a_mask_whose_scale_is_that_of_the_image_or_unknown_is_taken(run, files, tmp_path, spacing):
     write_labels(tmp_path / "mask.tif", np.eye(48, dtype=np.uint8), spacing=spacing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -105,6 +106,26 @@ class SegmenterContract:
             assert mask.object_id == 3
             self.check_mask(mask)
 
+    def test_every_candidate_can_be_meant_and_is_tracked(self, segmenter):
+        def ask(number):
+            step = replace(click(1, 2), candidate=number)
+            return segmenter.prompt(PromptRequest(1, 1, FramePrompts(2, (step,))))
+
+        def masks(result):
+            return [(mask.box, mask.mask.tobytes()) for mask in (result.mask, *result.candidates)]
+
+        first = masks(ask(0))
+        assert len(first) > 1
+        courses = set()
+        for number in range(len(first)):
+            chosen = masks(ask(number))
+            assert chosen[0] == first[number]
+            assert chosen[1:] == first[:number] + first[number + 1 :]
+            step = replace(click(1, 2), candidate=number)
+            item = ObjectPrompts(1, (FramePrompts(2, (step,)),))
+            courses.add(repr(course(segmenter.propagate(question(item)))))
+        assert len(courses) == len(set(first))
+
     @pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
     def test_an_answer_does_not_depend_on_what_was_asked_before(self, segmenter, steps):
         request = PromptRequest(1, 1, FramePrompts(2, steps))
@@ -159,6 +180,19 @@ class SegmenterContract:
             assert parts(both[t].objects[0]) == parts(forward[t].objects[0])
         for t in (0, 4, 5):
             assert parts(both[t].objects[0]) == parts(backward[t].objects[0])
+
+    def test_what_was_said_beyond_a_lock_does_not_matter(self, segmenter):
+        def between(*frames):
+            asked = replace(said(1, *frames), locked=frozenset({2, 5}))
+            return {
+                r.frame: [parts(mask) for mask in r.objects]
+                for r in segmenter.propagate(question(asked))
+            }
+
+        short, long = between(2, 5), between(0, 2, 5, 7)
+        assert {t: long[t] for t in (3, 4)} == {t: short[t] for t in (3, 4)}
+        assert long[1] != short[1]
+        assert long[6] != short[6]
 
     @pytest.mark.parametrize("request_", QUESTIONS.values(), ids=QUESTIONS)
     def test_a_propagation_does_not_depend_on_what_was_asked_before(self, segmenter, request_):

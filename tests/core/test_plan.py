@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_sam2.core.extent import Extent
 from napari_sam2.core.messages import PropagationRequest
 from napari_sam2.core.plan import num_results, plan_of
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
@@ -78,3 +81,32 @@ def test_a_tie_goes_to_the_earlier_conditioning_frame():
     planned = plan_of(request_of([[2, 6]], 0, 9, "both"))
     anchors = {item.frame: item.tracks[0].anchor for item in planned}
     assert anchors == {3: 2, 4: 2, 7: 6, 8: 6, 5: 6, 1: 2, 0: 2}
+
+
+extents = st.builds(Extent, st.integers(0, 14), st.one_of(st.none(), st.integers(0, 15)))
+
+
+@given(conditioning, extents, directions)
+def test_in_an_extent_every_frame_is_tracked_from_where_it_would_be_without(
+    anchors, extent, direction
+):
+    whole = request_of([anchors], 0, 15, direction)
+    cut = replace(whole, objects=(replace(whole.objects[0], extent=extent),))
+    expected = {item.frame: item.tracks for item in plan_of(whole) if item.frame in extent}
+    planned = {item.frame: item.tracks for item in plan_of(cut)}
+    assert {t: tracks for t, tracks in planned.items() if t in extent} == expected
+    assert num_results(cut) == len(plan_of(cut))
+    for t, (track,) in planned.items():
+        way = range(track.anchor + 1, t + 1) if t > track.anchor else range(t, track.anchor)
+        beyond = [step for step in way if step in planned]
+        assert beyond == list(way), "a pass has no holes"
+
+
+@given(conditioning, st.lists(st.integers(0, 14), max_size=3), st.integers(0, 14))
+def test_around_a_frame_is_what_lies_between_its_locks(anchors, chosen, t):
+    locked = frozenset(chosen) & set(anchors)
+    item = ObjectPrompts(1, tuple(FramePrompts(a, ()) for a in anchors), locked)
+    expected = [
+        a for a in anchors if not any(min(a, t) < lock < max(a, t) for lock in locked - {t})
+    ]
+    assert list(item.around(t).frame_indices) == (expected if t not in locked else [t])

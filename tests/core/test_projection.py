@@ -115,7 +115,7 @@ def test_types_without_whole_numbers_are_refused(dtype):
 
 
 def test_an_unknown_policy_is_refused():
-    with pytest.raises(OptionError, match="'keep' or 'overwrite'"):
+    with pytest.raises(OptionError, match="'keep', 'overwrite', 'highest'"):
         project([], WHOLE, overlap="newest")
 
 

@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from napari_sam2.core import script
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import InferenceError, PromptError, UnknownObjectError
@@ -87,6 +88,25 @@ class HistoryMachine(RuleBasedStateMachine):
         self._try(self.session.add_mask, object_id, t, mask, lock=lock)
 
     @precondition(lambda self: self.session.objects)
+    @rule(
+        choice=choices,
+        which=choices,
+        pixel=pixels,
+        name=st.sampled_from(["flip_point", "remove_point", "move_point", "choose_candidate"]),
+    )
+    def edit(self, choice, which, pixel, name):
+        """Change one of the points of a frame, or what they mean."""
+        said = [(item.object_id, frame) for item in self.session.prompts for frame in item.frames]
+        object_id, frame = said[choice % len(said)]
+        points = [point for step in frame.steps for point in step.points]
+        if name == "choose_candidate":
+            self._try(self.session.choose_candidate, object_id, frame.frame, which % 2)
+        elif points:
+            more = (pixel,) if name == "move_point" else ()
+            point = points[which % len(points)]
+            self._try(getattr(self.session, name), object_id, frame.frame, point, *more)
+
+    @precondition(lambda self: self.session.objects)
     @rule(choice=choices)
     def remove_prompts(self, choice):
         said = [(item.object_id, t) for item in self.session.prompts for t in item.frame_indices]
@@ -96,6 +116,19 @@ class HistoryMachine(RuleBasedStateMachine):
     @rule(choice=choices)
     def remove_object(self, choice):
         self.session.remove_object(self.session.objects[choice % len(self.session.objects)])
+
+    @precondition(lambda self: self.session.objects)
+    @rule(
+        choice=choices,
+        other=choices,
+        t=frames,
+        name=st.sampled_from(["trim_before", "trim_after", "untrim", "split", "divide", "merge"]),
+    )
+    def organise(self, choice, other, t, name):
+        """Change the extent of an object, cut it in two, or join it with another one."""
+        known = self.session.objects
+        place = {"untrim": (), "merge": (known[other % len(known)],)}.get(name, (t,))
+        self._try(getattr(self.session, name), known[choice % len(known)], *place)
 
     @precondition(lambda self: self.session.objects)
     @rule(choice=choices, t=frames)
@@ -168,9 +201,26 @@ class HistoryMachine(RuleBasedStateMachine):
                     break
         list(self.session.propagate())
         fresh = self._new()
-        fresh.restore(self.session.prompts, self.session.locks)
+        fresh.restore(self.session.prompts, self.session.locks, self.session.infos)
         list(fresh.propagate())
         assert shown(self.session) == shown(fresh)
+
+    @precondition(lambda self: self.session.objects)
+    @rule(stops=st.lists(st.integers(1, 5), max_size=3))
+    def repair(self, stops):
+        """Track what has changed, cut at will; every mask is then that of a session without a past."""
+        for stop in stops:
+            for number, _ in enumerate(self.session.propagate_changed(), start=1):
+                if number == stop:
+                    break
+        list(self.session.propagate_changed())
+        assert self.session.changed == ()
+        assert self.session.propagate_changed().total == 0
+        self.session.run.finish()
+        fresh = self._new()
+        fresh.restore(self.session.prompts, self.session.locks, self.session.infos)
+        list(fresh.propagate())
+        assert shown(self.session)[1] == shown(fresh)[1]
 
     @invariant()
     def events_tell_all(self):
@@ -181,13 +231,15 @@ class HistoryMachine(RuleBasedStateMachine):
         for item in self.session.prompts:
             assert not self.session.state.objects[item.object_id].pending
             for t in item.frame_indices:
-                assert self.session.record(item.object_id, t).provenance != "tracked"
+                if t in self.session.info(item.object_id).extent:
+                    assert self.session.record(item.object_id, t).provenance != "tracked"
         for lock in self.session.locks:
             assert self.session.state.prompts_on(lock.object_id, lock.frame) is not None
 
     def teardown(self):
         if self.session.objects:
             self.finish([2])
+        self._replay()
         line = [self._bytes()]
         while self.session.undo():
             line.append(self._bytes())
@@ -195,6 +247,16 @@ class HistoryMachine(RuleBasedStateMachine):
         for expected in reversed(line[:-1]):
             assert self.session.redo()
             assert self._bytes() == expected
+
+    def _replay(self):
+        """Run the log on a new session: it is the same then."""
+        fresh = self._new()
+        names = {name: getattr(script, name) for name in script.__all__} | {"session": fresh}
+        for text in self.session.log:
+            exec(text, names)
+        assert shown(fresh) == shown(self.session)
+        assert (fresh.prompts, fresh.locks) == (self.session.prompts, self.session.locks)
+        assert fresh.infos == self.session.infos
 
     def _bytes(self):
         return self.session.state, np.asarray(self.session.labels).tobytes()
@@ -247,7 +309,7 @@ def test_a_cut_run_continues_only_if_nothing_was_changed_in_between(clicks, stop
     assert shown(session) == shown(fresh)
 
 
-@pytest.mark.parametrize("overlap", ["keep", "overwrite"])
+@pytest.mark.parametrize("overlap", ["keep", "overwrite", "highest"])
 def test_any_history_then_a_propagation_equals_a_fresh_session(overlap):
     machine = type("Machine", (HistoryMachine,), {"overlap": overlap})
     run_state_machine_as_test(

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_sam2.core.errors import FileFormatError, NapariSam2Error
+from napari_sam2.core.extent import Extent
+from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.io.masklets import write_labels
-from napari_sam2.io.sessions import FilePrompt, read_prompts
+from napari_sam2.io.sessions import FilePrompt, infos_to_json, read_prompts
 
 
 @pytest.fixture
@@ -62,6 +64,22 @@ def test_points_without_labels_are_positive_and_the_axis_is_the_first(write):
     assert file.prompts[0].labels == (1, 1)
 
 
+def named(*objects):
+    return {**one(points=[[1, 2]]), "schema": 2, "objects": list(objects)}
+
+
+def test_names_and_the_like_are_read_and_written(write):
+    infos = {
+        1: ObjectInfo("left", "cell", None, Extent(0, 5)),
+        2: ObjectInfo("", "cell", 1, Extent(5)),
+        7: ObjectInfo(),
+    }
+    written = infos_to_json(infos)
+    assert written[1:] == [{"object": 2, "class": "cell", "parent": 1, "first": 5}, {"object": 7}]
+    assert read_prompts(write(named(*written))).infos == infos
+    assert read_prompts(write(one(points=[[1, 2]]))).infos == {}
+
+
 BAD = {
     "unknown key": ({**one(points=[[1, 2]]), "extra": 1}, "extra: extra inputs"),
     "unknown key of a prompt": (one(points=[[1, 2]], lables=[1]), r"prompts\[0\].lables"),
@@ -69,7 +87,16 @@ BAD = {
         {"prompts": [{"object": 1, "frame": 0, "box": [0, 0, 1, 1]}]},
         "schema: field req",
     ),
-    "newer schema": ({**one(points=[[1, 2]]), "schema": 2}, "schema: .*newer napari-sam2"),
+    "newer schema": ({**one(points=[[1, 2]]), "schema": 3}, "schema: .*newer napari-sam2"),
+    "objects of the first schema": (
+        {**one(points=[[1, 2]]), "objects": [{"object": 1}]},
+        "schema 2, and the file says 1",
+    ),
+    "object twice": (named({"object": 1}, {"object": 1}), "occurs twice in objects"),
+    "object without id": (named({"name": "a"}), r"objects\[0\].object: .*the keys of an object"),
+    "object that ends first": (named({"object": 1, "first": 4, "stop": 4}), "ends at frame 4"),
+    "object of itself": (named({"object": 1, "parent": 1}), "its own parent"),
+    "name of two lines": (named({"object": 1, "name": "a\nb"}), "one line"),
     "no prompts": ({"schema": 1, "prompts": []}, "prompts: list should have at least 1"),
     "nothing said": (one(), "just one of points, box and mask, got none"),
     "two things said": (one(points=[[1, 2]], box=[0, 0, 1, 1]), "got points and box"),

@@ -77,7 +77,7 @@ def run(
     if overlay is not None:
         check_drawable(session.frames.shape)
     _check_scales(session, image, file.prompts)
-    propagated = _segment(session, file.prompts, direction)
+    propagated = _segment(session, file, direction)
     seconds = time.perf_counter() - start
     _write(session, image, out, overlay, chosen_axis, file.prompts)
     _report(
@@ -172,12 +172,14 @@ def _count_contested(session: Session) -> int:
     return sum(session.num_contested(frame) for frame in range(len(session.frames)))
 
 
-def _segment(session: Session, prompts: tuple[FilePrompt, ...], direction: str) -> int:
-    """Give all prompts, propagate, and return how many frames that reached."""
-    with progress_bar(len(prompts), "prompts") as bar:
-        for number, prompt in enumerate(prompts):
+def _segment(session: Session, file: PromptFile, direction: str) -> int:
+    """Give all prompts, say what the objects are, propagate, and return how many frames that reached."""
+    with progress_bar(len(file.prompts), "prompts") as bar:
+        for number, prompt in enumerate(file.prompts):
             _add(session, number, prompt)
             bar.update(1)
+    for object_id, info in file.infos.items():
+        session.describe(object_id, info)
     propagation = session.propagate(direction=direction)
     with progress_bar(propagation.total, "frames ") as bar:
         for _ in propagation:

@@ -7,18 +7,43 @@ from dataclasses import dataclass, field
 
 from napari_sam2.core.history import History
 from napari_sam2.core.ids import FrameIndex, ObjectId
-from napari_sam2.core.messages import PromptRequest
+from napari_sam2.core.messages import PromptRequest, PromptResult
 from napari_sam2.core.prompts import FramePrompts
 from napari_sam2.core.state import SessionState
+
+MAX_OFFERS = 64
+"""Answers whose candidates are remembered."""
 
 
 @dataclass(slots=True)
 class Ask:
-    """One question. `after`: the history when it was asked; `before`: without the action that asked it, if any did."""
+    """One question. `after`: the history when it was asked; `before`: without the action that asked it, if any did.
+
+    `line`: number of that action in the log.
+    """
 
     request: PromptRequest
     before: History | None
     after: History
+    line: int = 0
+
+
+@dataclass(slots=True)
+class Offers:
+    """The last answers with the candidates that were not chosen; older ones are forgotten."""
+
+    _results: dict[tuple[ObjectId, FramePrompts], PromptResult] = field(default_factory=dict)
+
+    def keep(self, object_id: ObjectId, prompts: FramePrompts, result: PromptResult) -> None:
+        """Remember an answer."""
+        self._results.pop((object_id, prompts), None)
+        self._results[object_id, prompts] = result
+        if len(self._results) > MAX_OFFERS:
+            del self._results[next(iter(self._results))]
+
+    def get(self, object_id: ObjectId, prompts: FramePrompts) -> PromptResult | None:
+        """Return the answer to prompts, if it is remembered."""
+        return self._results.get((object_id, prompts))
 
 
 @dataclass(slots=True)
@@ -27,6 +52,11 @@ class Asks:
 
     _open: dict[int, Ask] = field(default_factory=dict)
     _newest: dict[tuple[ObjectId, FrameIndex], PromptRequest] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is on its way."""
+        return not self._open
 
     def add(self, ask: Ask) -> None:
         """Note a question that is being asked."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from napari_sam2.core.ids import ObjectId
 from napari_sam2.core.prompts import FramePrompts
-from napari_sam2.core.state import SessionState
+from napari_sam2.core.state import RecordKey, SessionState
 
 MAX_LEVELS = 500
 """Undo levels that are kept; states share what did not change, so a level costs kilobytes."""
@@ -37,6 +37,24 @@ class History:
     def pushed(self, action: str, state: SessionState) -> History:
         """Return the history with one more entry; what had been undone is given up."""
         return History(Entry(action, state), (*self.past, self.present)[-MAX_LEVELS:], ())
+
+    @property
+    def states(self) -> Iterator[SessionState]:
+        """All states that undo and redo lead to, the present one first."""
+        yield self.present.state
+        yield from (entry.state for entry in (*self.future, *reversed(self.past)))
+
+    def shortened(self, size_of: Callable[[RecordKey], int], limit: int) -> History:
+        """Return the history without the oldest entries, as far as their masks take it beyond `limit` bytes."""
+        seen, known, total = set[int](), set[RecordKey](), 0
+        for number, state in enumerate(self.states):
+            fresh = set(state.records(seen)) - known
+            known |= fresh
+            total += sum(map(size_of, fresh))
+            if total > limit and number > len(self.future):
+                count = len(self.past) - (number - len(self.future)) + 1
+                return replace(self, past=self.past[count:])
+        return self
 
     def undone(self) -> History:
         """Return the history one entry back, or this one at its beginning."""

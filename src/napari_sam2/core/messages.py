@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.masks import ObjectMask
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
 
 Direction = Literal["both", "forward", "backward"]
+
+
+class PassId(NamedTuple):
+    """One pass of a propagation: an object, the conditioning frame that it starts from, and which way it goes."""
+
+    object_id: ObjectId
+    anchor: FrameIndex
+    is_reverse: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class PropagationRequest:
     """Carry objects along the frames `start` to `stop` - 1: all that the result depends on.
 
     Conditioning frames themselves are answered as they were prompted and never written by tracking.
+    `only`: the passes that are wanted, None for all.
     """
 
     generation: int
@@ -48,6 +57,7 @@ class PropagationRequest:
     start: FrameIndex
     stop: FrameIndex
     direction: Direction = "both"
+    only: frozenset[PassId] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,20 @@
 
 Every unprompted frame is tracked from the conditioning frame nearest to it (a tie goes to the earlier one); passes
 start at conditioning frames and never see memories of other passes, so the plan and the prompts decide everything.
+A pass between two locked frames knows nothing of what was said beyond them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from napari_sam2.core.ids import FrameIndex, ObjectId
-from napari_sam2.core.messages import Direction, PropagationRequest
+from napari_sam2.core.messages import Direction, PassId, PropagationRequest
+from napari_sam2.core.prompts import ObjectPrompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,17 @@ class Span:
     first: int
     stop: int
 
+    @property
+    def frames(self) -> Iterator[FrameIndex]:
+        """The frames of the pass, in ascending order."""
+        return map(FrameIndex, range(self.first, self.stop))
+
 
 def plan_of(request: PropagationRequest) -> tuple[PlannedFrame, ...]:
     """Return all results of a propagation in order: one sweep forward, then one backward."""
     sweeps: dict[bool, dict[int, list[Track]]] = {False: {}, True: {}}
     for item in sorted(request.objects, key=lambda item: item.object_id):
-        for span in spans_of(item.frame_indices, request):
+        for span in spans_of(item, request):
             track = Track(item.object_id, span.anchor)
             for t in range(span.first, span.stop):
                 sweeps[span.is_reverse].setdefault(t, []).append(track)
@@ -62,20 +69,59 @@ def num_results(request: PropagationRequest) -> int:
     """Return how many results `plan_of` lists, without listing them."""
     sweeps = np.zeros((2, max(0, request.stop - request.start)), bool)
     for item in request.objects:
-        for span in spans_of(item.frame_indices, request):
+        for span in spans_of(item, request):
             first, stop = span.first - request.start, span.stop - request.start
             sweeps[int(span.is_reverse), first:stop] = True
     return int(sweeps.sum())
 
 
-def spans_of(conditioning: Iterable[FrameIndex], request: PropagationRequest) -> Iterator[Span]:
-    """Yield the passes of one object that reach into the request's range."""
-    for span in _all_spans(
-        sorted(set(conditioning)), request.start, request.stop, request.direction
-    ):
+def spans_of(item: ObjectPrompts, request: PropagationRequest) -> Iterator[Span]:
+    """Yield the passes of one object that are wanted and reach into the request's range and the object's extent."""
+    anchors = sorted(set(item.frame_indices))
+    for span in _all_spans(anchors, request.start, request.stop, request.direction):
         first, stop = max(span.first, request.start), min(span.stop, request.stop)
-        if first < stop:
+        first, stop = item.extent.clipped(first, stop, is_reverse=span.is_reverse)
+        name = PassId(item.object_id, span.anchor, span.is_reverse)
+        if first < stop and (request.only is None or name in request.only):
             yield Span(span.anchor, span.is_reverse, first, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """All that a tracked mask rests on: equal bases give equal masks.
+
+    `prompts`: what was said between the locks around it; `anchor`: where its pass started from; `start`: the first
+    frame of the pass; `model`: counts the models that a session has used.
+    """
+
+    prompts: ObjectPrompts
+    anchor: FrameIndex
+    start: FrameIndex
+    model: int
+
+
+class Bases:
+    """What every frame that a request tracks rests on."""
+
+    def __init__(self, request: PropagationRequest, model: int) -> None:
+        self.passes: dict[ObjectId, tuple[tuple[Span, Basis], ...]] = {
+            item.object_id: tuple(
+                (span, _basis(item, span, model)) for span in spans_of(item, request)
+            )
+            for item in request.objects
+        }
+
+    def of(self, object_id: ObjectId, frame: FrameIndex) -> Basis | None:
+        """Return what a frame of an object rests on; None if it is not tracked."""
+        for span, basis in self.passes.get(object_id, ()):
+            if span.first <= frame < span.stop:
+                return basis
+        return None
+
+
+def _basis(item: ObjectPrompts, span: Span, model: int) -> Basis:
+    start = FrameIndex(span.stop - 1 if span.is_reverse else span.first)
+    return Basis(item.around(start), span.anchor, start, model)
 
 
 def _all_spans(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from napari_sam2.core.errors import LabelsError, OptionError
 from napari_sam2.core.masks import EMPTY_BOX, Box
+from napari_sam2.core.state import OverlapPolicy
 from napari_sam2.core.store import MaskRecord
-
-OverlapPolicy = Literal["keep", "overwrite"]
 
 
 class Shown(NamedTuple):
@@ -31,7 +30,8 @@ def project(
     """Return the labels of one frame inside `box`.
 
     Where masks overlap, a person's own mask wins; then the earlier run (`keep`) or the later one (`overwrite`);
-    within a run the stronger mask; and at last the lower id. The order of `shown` does not matter.
+    within a run, or among all (`highest`), the stronger mask; and at last the lower id. The order of `shown` does not
+    matter.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def project(
         The part wanted, frame pixels, half open.
     dtype : dtype
         Type of the labels.
-    overlap : {"keep", "overwrite"}
+    overlap : {"keep", "overwrite", "highest"}
         Which run wins.
 
     Returns
@@ -90,12 +90,19 @@ def _paint(record: MaskRecord, rank: int, box: Box, labels: np.ndarray, best: np
 
 
 def _ranks(shown: Sequence[Shown], overlap: OverlapPolicy) -> list[int]:
-    if overlap not in ("keep", "overwrite"):
-        raise OptionError(f"overlap must be 'keep' or 'overwrite', got {overlap!r}")
-    sign = -1 if overlap == "keep" else 1
+    sign = {"keep": -1, "overwrite": 1, "highest": 0}[check_overlap(overlap)]
     keys = [(entry.record.provenance == "mask", sign * entry.run) for entry in shown]
     order = {key: rank for rank, key in enumerate(sorted(set(keys)))}
     return [order[key] for key in keys]
+
+
+def check_overlap(overlap: object) -> OverlapPolicy:
+    """Return the policy; `OptionError` if it is none."""
+    for known in get_args(OverlapPolicy):
+        if overlap == known:
+            return known  # type: ignore[no-any-return]
+    choices = ", ".join(map(repr, get_args(OverlapPolicy)))
+    raise OptionError(f"overlap must be one of {choices}, got {overlap!r}")
 
 
 def check_labels_dtype(dtype: DTypeLike) -> np.dtype:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from napari_sam2.core.engine import Engine
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.messages import FrameResult, PropagationRequest, ResumePoint
-from napari_sam2.core.plan import num_results
-from napari_sam2.core.state import RecordKey, SessionState
+from napari_sam2.core.plan import Bases, num_results
+from napari_sam2.core.state import RecordKey, SessionState, Tracked
 from napari_sam2.core.store import MaskRecord, MaskStore
 from napari_sam2.core.table import FrameTable
 
@@ -51,7 +51,9 @@ class Run:
     done : int
         How many of them are committed.
     standing : mapping of object id to run number
-        What the run's objects counted as when it was asked for.
+        Which runs had tracked the run's objects when it was asked for.
+    bases : Bases
+        What every result rests on.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Run:
         resume: ResumePoint | None,
         *,
         standing: Mapping[ObjectId, int],
+        model: int,
         engine: Engine,
         store: MaskStore,
         commit: Callable[[Run, StoredFrame], None],
@@ -73,15 +76,22 @@ class Run:
             (item.object_id, frame) for item in request.objects for frame in item.frame_indices
         }
         self.standing = {item.object_id: standing[item.object_id] for item in request.objects}
+        self.bases = Bases(request, model)
         self._engine, self._store = engine, store
         self._commit, self._finish = commit, finish
         self._cancelled = threading.Event()
         self.is_finished = False
+        self._results: Iterator[FrameResult] | None = None
 
     @property
     def is_cancelled(self) -> bool:
         """Whether the run was asked to stop; may be read on any thread."""
         return self._cancelled.is_set()
+
+    @property
+    def is_repair(self) -> bool:
+        """Whether only those parts are tracked that something said since has changed."""
+        return self.request.only is not None
 
     @property
     def is_complete(self) -> bool:
@@ -131,6 +141,23 @@ class Run:
             self.is_finished = True
             self._finish(self)
 
+    def drive(self, until: int | None = None) -> Run:
+        """Drive the run on this thread until so many results are there, or to its end; `finish` ends it before.
+
+        Unlike iterating it, this may be repeated, and goes on after a cancellation.
+        """
+        if self._results is None:
+            self._results = self._engine.propagate(self.request, self.resume)
+        target = self.total if until is None else until
+        while self.done < target and not self.is_finished:
+            result = next(self._results, None)
+            if result is None:
+                break
+            self.commit(self.store(result))
+        if self.is_complete:
+            self.finish()
+        return self
+
     def __iter__(self) -> Iterator[FrameResult]:
         if self.is_finished:
             return
@@ -155,7 +182,7 @@ class Unfinished:
     request: PropagationRequest
     number: int
     resume: ResumePoint
-    tracks: Mapping[ObjectId, FrameTable[RecordKey]]
+    tracks: Mapping[ObjectId, FrameTable[Tracked]]
 
     @classmethod
     def after(cls, run: Run, resume: ResumePoint, state: SessionState) -> Unfinished:
@@ -165,6 +192,19 @@ class Unfinished:
         ]
         tracks = {object_id: state.objects[object_id].tracks for object_id in present}
         return cls(run.request, run.number, resume, tracks)
+
+    def is_part_of(self, request: PropagationRequest, state: SessionState) -> bool:
+        """Say whether `request` asks for what is left of this run, if this one only repairs."""
+        mine = self.request
+        if mine.only is None or request.only is None or not request.only <= mine.only:
+            return False
+        asked = {
+            item.object_id: state.asked(item.object_id)
+            for item in mine.objects
+            if item.object_id in state.objects
+        }
+        whole = replace(request, only=mine.only, objects=tuple(asked.values()))
+        return self.fits(whole, state)
 
     def fits(self, request: PropagationRequest, state: SessionState) -> bool:
         """Say whether a run of `request` in `state` would do all this over again."""
@@ -178,4 +218,4 @@ class Unfinished:
 
 
 def _question(request: PropagationRequest) -> tuple[object, ...]:
-    return request.objects, request.start, request.stop, request.direction
+    return request.objects, request.start, request.stop, request.direction, request.only

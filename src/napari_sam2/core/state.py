@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
 
+from napari_sam2.core.arrays import ArrayLikeStack
 from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.objects import PLAIN, ObjectInfo
+from napari_sam2.core.plan import Bases, Basis
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
 from napari_sam2.core.table import FrameTable
+
+OverlapPolicy = Literal["keep", "overwrite", "highest"]
+"""Which run wins where masks of different runs overlap: the earlier, the later, or the stronger mask."""
 
 RecordKey = int
 """Key of a `MaskRecord` in the session's store."""
@@ -26,20 +33,30 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
+class Tracked:
+    """What tracking found on a frame: the record, what it rests on, and what it counts as when masks overlap."""
+
+    key: RecordKey
+    basis: Basis | None
+    standing: int
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectState:
     """One object: what was said about it, what was answered, and what tracking found.
 
     `answers` and `tracks` map a frame to a record; on a prompted frame the answer is shown, and what tracking found
     there earlier waits underneath. `pending`: prompted frames whose answer is still to come.
-    `run`: the run that answers count as when masks overlap: the last one that tracked the object, or, before any,
-    a number between the runs before and after.
+    `run`: the last run that tracked the object, or, before any, a number between the runs before and after.
+    `standing`: the run that answers count as when masks overlap: the last one that tracked the object as a whole.
     """
 
     object_id: ObjectId
     run: int
+    standing: int
     prompts: Mapping[FrameIndex, FramePrompts] = field(default_factory=dict)
     answers: FrameTable[RecordKey] = field(default_factory=FrameTable)
-    tracks: FrameTable[RecordKey] = field(default_factory=FrameTable)
+    tracks: FrameTable[Tracked] = field(default_factory=FrameTable)
     pending: frozenset[FrameIndex] = frozenset()
 
     @property
@@ -49,8 +66,15 @@ class ObjectState:
 
     def shown(self, frame: FrameIndex) -> RecordKey | None:
         """Return what is shown on `frame`: the answer to prompts, or else what tracking found."""
-        answer = self.answers.get(frame)
-        return self.tracks.get(frame) if answer is None else answer
+        shown = self.shown_as(frame)
+        return None if shown is None else shown[0]
+
+    def shown_as(self, frame: FrameIndex) -> tuple[RecordKey, int] | None:
+        """Return what is shown on `frame`, and the run that it counts as."""
+        answer, tracked = self.answers.get(frame), self.tracks.get(frame)
+        if answer is not None:
+            return answer, self.standing
+        return None if tracked is None else (tracked.key, tracked.standing)
 
     def prompted(self, prompts: FramePrompts, answer: RecordKey | None) -> ObjectState:
         """Return the object with `prompts` on their frame; without `answer` it is pending, the old one stays."""
@@ -69,19 +93,49 @@ class ObjectState:
             pending=self.pending - {frame},
         )
 
-    def tracked(self, frame: FrameIndex, key: RecordKey) -> ObjectState:
+    def tracked(self, frame: FrameIndex, key: RecordKey, basis: Basis | None = None) -> ObjectState:
         """Return the object with what tracking found on `frame`; a prompted frame is left alone."""
         if frame in self.prompts:
             return self
-        return replace(self, tracks=self.tracks.with_value(frame, key))
+        found = Tracked(key, basis, self.standing)
+        return replace(self, tracks=self.tracks.with_value(frame, found))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExistingLabels:
+    """Labels that somebody else made, read frame by frame; the session shows them and never changes them.
+
+    `labels`: (T, Y, X) integer; `highest`: the largest of them; `is_protected`: no mask covers them.
+    """
+
+    labels: ArrayLikeStack = field(repr=False)
+    highest: int
+    is_protected: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """All that undo brings back. An object exists as long as something is said about it."""
+    """All that undo brings back. An object exists as long as something is said about it.
+
+    `infos`: names and the like, also of objects that are still to be prompted; `overlap`: which run wins;
+    `existing`: labels that were there before.
+    """
 
     objects: Mapping[ObjectId, ObjectState] = field(default_factory=dict)
     locks: Mapping[tuple[ObjectId, FrameIndex], Lock] = field(default_factory=dict)
+    infos: Mapping[ObjectId, ObjectInfo] = field(default_factory=dict)
+    overlap: OverlapPolicy = "keep"
+    existing: ExistingLabels | None = None
+
+    def records(self, seen: set[int]) -> Iterator[RecordKey]:
+        """Yield the records that the state refers to, but for parts shared with states asked before; see `seen`."""
+        for known in self.objects.values():
+            yield from known.answers.values_beside(seen)
+            yield from (tracked.key for tracked in known.tracks.values_beside(seen))
+
+    def emptied(self) -> SessionState:
+        """Return the state without objects; how overlaps are decided stays."""
+        return SessionState(overlap=self.overlap, existing=self.existing)
 
     def prompts_on(self, object_id: ObjectId, frame: FrameIndex) -> FramePrompts | None:
         """Return what was said about an object on a frame."""
@@ -90,8 +144,25 @@ class SessionState:
 
     def shown(self, object_id: ObjectId, frame: FrameIndex) -> RecordKey | None:
         """Return the record shown for an object on a frame."""
+        shown = self.shown_as(object_id, frame)
+        return None if shown is None else shown[0]
+
+    def shown_as(self, object_id: ObjectId, frame: FrameIndex) -> tuple[RecordKey, int] | None:
+        """Return the record shown for an object on a frame and the run it counts as; nothing beyond its extent."""
         known = self.objects.get(object_id)
-        return None if known is None else known.shown(frame)
+        if known is None or frame not in self.info(object_id).extent:
+            return None
+        return known.shown_as(frame)
+
+    def info(self, object_id: ObjectId) -> ObjectInfo:
+        """Return the name and the like of an object."""
+        return self.infos.get(object_id, PLAIN)
+
+    def asked(self, object_id: ObjectId) -> ObjectPrompts:
+        """Return all that tracking an object depends on: its prompts, its locks and its extent."""
+        locked = frozenset(frame for number, frame in self.locks if number == object_id)
+        extent = self.info(object_id).extent
+        return replace(self.objects[object_id].all_prompts, locked=locked, extent=extent)
 
     def is_locked(self, object_id: ObjectId, frame: FrameIndex) -> bool:
         """Say whether a person locked the frame of the object."""
@@ -101,18 +172,33 @@ class SessionState:
         """Return the state with `changed` in place of the object of its id, or as a new one."""
         return replace(self, objects={**self.objects, changed.object_id: changed})
 
+    def with_info(self, object_id: ObjectId, info: ObjectInfo) -> SessionState:
+        """Return the state with other names and the like of an object."""
+        infos = {key: value for key, value in self.infos.items() if key != object_id}
+        return replace(self, infos=infos if info == PLAIN else {**infos, object_id: info})
+
     def without_object(self, object_id: ObjectId) -> SessionState:
-        """Return the state without an object and its locks."""
+        """Return the state without an object, its locks, and its name and the like."""
         objects = {key: value for key, value in self.objects.items() if key != object_id}
         locks = {key: value for key, value in self.locks.items() if key[0] != object_id}
-        return SessionState(objects, locks)
+        return replace(self.with_info(object_id, PLAIN), objects=objects, locks=locks)
 
     def with_prompts(
         self, object_id: ObjectId, prompts: FramePrompts, answer: RecordKey | None, new_run: int
     ) -> SessionState:
-        """Return the state with `prompts` on their frame; `new_run` is what a new object counts as."""
-        known = self.objects.get(object_id) or ObjectState(object_id, new_run)
-        return self.with_object(known.prompted(prompts, answer))
+        """Return the state with `prompts` on their frame; `new_run` is what a new object counts as.
+
+        An object is wherever a person says that it is: its extent grows to hold the frame.
+        """
+        known = self.objects.get(object_id) or ObjectState(object_id, new_run, new_run)
+        state = self.with_object(known.prompted(prompts, answer))
+        info = self.info(object_id)
+        extent = info.extent.widened(prompts.frame)
+        return (
+            state
+            if extent == info.extent
+            else state.with_info(object_id, replace(info, extent=extent))
+        )
 
     def without_prompts(self, object_id: ObjectId, frame: FrameIndex) -> SessionState:
         """Return the state without an object's prompts on a frame.
@@ -120,11 +206,25 @@ class SessionState:
         With its last prompt the object goes too: what was tracked from nothing could not be made again.
         """
         changed = self.objects[object_id].unprompted(frame)
-        return self.with_object(changed) if changed.prompts else self.without_object(object_id)
+        if changed.prompts:
+            return self.with_object(changed)
+        info = self.info(object_id)
+        kept = PLAIN if info.parent is None else info  # a daughter stays one for the next click
+        return self.without_object(object_id).with_info(object_id, kept)
 
     def with_lock(self, lock: Lock) -> SessionState:
         """Return the state with a lock."""
         return replace(self, locks={**self.locks, (lock.object_id, lock.frame): lock})
+
+    def with_locks_moved(
+        self, old: ObjectId, new: ObjectId, belongs: Callable[[FrameIndex], bool]
+    ) -> SessionState:
+        """Return the state in which the locks of `old` on some frames are those of `new`."""
+        moved = (
+            replace(lock, object_id=new) if lock.object_id == old and belongs(lock.frame) else lock
+            for lock in self.locks.values()
+        )
+        return replace(self, locks={(lock.object_id, lock.frame): lock for lock in moved})
 
     def without_lock(self, object_id: ObjectId, frame: FrameIndex) -> SessionState:
         """Return the state without a lock."""
@@ -162,21 +262,42 @@ class SessionState:
         waiting = known is not None and prompts.frame in known.pending
         return waiting and self.prompts_on(object_id, prompts.frame) == prompts
 
-    def counting_as(self, run: int, object_ids: Iterable[ObjectId]) -> SessionState:
-        """Return the state in which the answers of some objects count as made by `run`."""
-        changed = {key: replace(self.objects[key], run=run) for key in object_ids}
+    def joining(
+        self, run: int, object_ids: Iterable[ObjectId], *, is_repair: bool = False
+    ) -> SessionState:
+        """Return the state in which some objects are tracked by `run`.
+
+        Their answers count as made by it, unless the run only repairs parts of what was tracked before.
+        """
+        changed = {}
+        for key in object_ids:
+            known = self.objects[key]
+            standing = known.standing if is_repair and len(known.tracks) else run
+            changed[key] = replace(known, run=run, standing=standing)
         return replace(self, objects={**self.objects, **changed})
 
     def with_tracks(
-        self, run: int, frame: FrameIndex, keys: Mapping[ObjectId, RecordKey]
+        self,
+        run: int,
+        frame: FrameIndex,
+        keys: Mapping[ObjectId, RecordKey],
+        bases: Bases,
     ) -> SessionState:
         """Return the state with what `run` found on `frame`, or this very state if it has no part in that run."""
         changed = {
-            object_id: self.objects[object_id].tracked(frame, key)
+            object_id: self.objects[object_id].tracked(frame, key, bases.of(object_id, frame))
             for object_id, key in keys.items()
             if object_id in self.objects and self.objects[object_id].run == run
         }
         return replace(self, objects={**self.objects, **changed}) if changed else self
+
+
+class Verdict(NamedTuple):
+    """Whether an object has changed, and all that this depends on: it is asked often, and looked into once."""
+
+    known: ObjectState
+    rest: tuple[ObjectPrompts, int]
+    is_changed: bool
 
 
 def changed_frames(
@@ -184,13 +305,17 @@ def changed_frames(
 ) -> Iterator[tuple[ObjectId, FrameIndex]]:
     """Yield every object and frame whose mask, or standing among other masks, is not the same in both."""
     for object_id in sorted(before.objects.keys() | after.objects.keys()):
-        old = before.objects.get(object_id) or ObjectState(object_id, 0)
-        new = after.objects.get(object_id) or ObjectState(object_id, 0)
-        if old is new:
+        old = before.objects.get(object_id) or ObjectState(object_id, 0, 0)
+        new = after.objects.get(object_id) or ObjectState(object_id, 0, 0)
+        is_resized = before.info(object_id).extent != after.info(object_id).extent
+        if old is new and not is_resized and before.overlap == after.overlap:
             continue
         frames = old.answers.differing(new.answers) | old.tracks.differing(new.tracks)
-        if old.run != new.run:
+        if old.standing != new.standing:
             frames.update(new.answers)
+        if is_resized or before.overlap != after.overlap:
+            frames = {*old.answers, *new.answers, *old.tracks, *new.tracks}
         for frame in sorted(frames):
-            if old.shown(frame) != new.shown(frame) or old.run != new.run:
+            shown = before.shown_as(object_id, frame), after.shown_as(object_id, frame)
+            if shown[0] != shown[1] or (before.overlap != after.overlap and shown[1] is not None):
                 yield object_id, frame

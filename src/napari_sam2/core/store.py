@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -18,6 +18,9 @@ Provenance = Literal["prompt", "mask", "tracked"]
 
 NO_RUN = 0
 """`MaskRecord.run` of what no propagation made."""
+
+OVERHEAD = 600
+"""Bytes that a record takes besides its mask: measured, rounded up."""
 
 PERSON_SCORE = 10.0
 """Object score of a person's own mask: certainly visible."""
@@ -72,6 +75,11 @@ class MaskRecord:
         return cls.from_mask(painted, frame, NO_RUN, "mask")
 
     @property
+    def num_bytes(self) -> int:
+        """Memory that the record takes, about."""
+        return OVERHEAD + len(self.bits) + len(self.strength)
+
+    @property
     def _size(self) -> tuple[int, int]:
         return self.box[2] - self.box[0], self.box[3] - self.box[1]
 
@@ -99,13 +107,20 @@ class MaskRecord:
 
 
 class MaskStore(Protocol):
-    """Where records are kept. Any thread may append and read; nothing is ever changed or removed."""
+    """Where records are kept. Any thread may append and read; nothing is changed, and only what is lost is removed."""
 
     def append(self, record: MaskRecord) -> int:
         """Keep `record` and return its key; once this returns, the record can be had again."""
 
     def get(self, key: int) -> MaskRecord:
         """Return the record of `key`; `LookupError` if there is none."""
+
+    def discard(self, kept: Container[int]) -> None:
+        """Forget the records of all other keys, if that saves memory: nothing refers to them any more."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that the records take, about; 0 where they are not kept in memory."""
 
     def __len__(self) -> int:
         """Return how many records there are."""
@@ -118,23 +133,39 @@ class MemoryMaskStore:
     """A `MaskStore` in memory; keys count from 0."""
 
     def __init__(self) -> None:
-        self._records: list[MaskRecord] = []
+        self._records: dict[int, MaskRecord] = {}
+        self._next = self._num_bytes = 0
         self._lock = threading.Lock()
 
     def append(self, record: MaskRecord) -> int:
         """Keep `record` and return its key."""
         with self._lock:
-            self._records.append(record)
-            return len(self._records) - 1
+            key, self._next = self._next, self._next + 1
+            self._records[key] = record
+            self._num_bytes += record.num_bytes
+            return key
 
     def get(self, key: int) -> MaskRecord:
         """Return the record of `key`."""
-        if key < 0:
-            raise IndexError(f"record keys count from 0, got {key}")
-        return self._records[key]
+        try:
+            return self._records[key]
+        except KeyError:
+            raise IndexError(f"there is no record {key}; they count from 0") from None
+
+    def discard(self, kept: Container[int]) -> None:
+        """Forget the records of all other keys."""
+        with self._lock:
+            self._records = {key: item for key, item in self._records.items() if key in kept}
+            self._num_bytes = sum(item.num_bytes for item in self._records.values())
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that the records take, about."""
+        return self._num_bytes
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __iter__(self) -> Iterator[MaskRecord]:
-        return iter(self._records[: len(self._records)])
+        with self._lock:
+            return iter(list(self._records.values()))

@@ -36,9 +36,19 @@ class FrameTable(Generic[V]):
 
     __hash__ = None  # type: ignore[assignment]  # a value, but too large to be a key
 
+    def __getitem__(self, frame: FrameIndex) -> V:
+        return self._chunks[frame >> _BITS][frame]
+
     def get(self, frame: FrameIndex) -> V | None:
         """Return the value of `frame`, or None."""
         return self._chunks.get(frame >> _BITS, {}).get(frame)
+
+    def values_beside(self, seen: set[int]) -> Iterator[V]:
+        """Yield the values of all chunks that are not in `seen`, by their identity, and note them there."""
+        for chunk in self._chunks.values():
+            if id(chunk) not in seen:
+                seen.add(id(chunk))
+                yield from chunk.values()
 
     def with_value(self, frame: FrameIndex, value: V) -> FrameTable[V]:
         """Return a table in which `frame` has `value`."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
+from dataclasses import replace
 
 from psygnal import Signal
 
-from napari_sam2.core.asks import Ask, Asks
+from napari_sam2.core.asks import Ask, Asks, Offers
 from napari_sam2.core.engine import Engine
 from napari_sam2.core.errors import PropagationError
 from napari_sam2.core.history import Entry, History
@@ -14,9 +16,15 @@ from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.masks import EMPTY_BOX, Box, union_box
 from napari_sam2.core.messages import PromptRequest, PromptResult, PropagationRequest
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
+from napari_sam2.core.recording import ActionLog, recorded
 from napari_sam2.core.run import Run, StoredFrame, Unfinished
 from napari_sam2.core.state import SessionState, changed_frames
 from napari_sam2.core.store import NO_RUN, MaskRecord, MaskStore
+
+logger = logging.getLogger(__name__)
+
+MEMORY_LIMIT = 512 << 20
+"""Bytes of masks in memory from which on the oldest undo levels are given up."""
 
 
 class Timeline:
@@ -25,7 +33,7 @@ class Timeline:
     Events are emitted when everything is in place, so a listener sees the session as it is from now on.
     """
 
-    objects_changed = Signal(description="An object came or went.")
+    objects_changed = Signal(description="An object came, went, or is called otherwise.")
     prompts_changed = Signal(int, int, description="Prompts of (object, frame) changed.")
     locks_changed = Signal(int, int, description="The lock of (object, frame) came or went.")
     frame_committed = Signal(int, tuple, description="Labels of (frame, box) may have changed.")
@@ -33,14 +41,18 @@ class Timeline:
     prompt_answered = Signal(object, description="A PromptResult came, with candidates.")
     run_started = Signal(object, description="A Run may be driven now.")
     run_finished = Signal(object, description="A Run ended: complete, cancelled or failed.")
+    line_recorded = Signal(str, description="An action took place; the Python line that does it.")
 
-    def __init__(self, engine: Engine, store: MaskStore) -> None:
+    def __init__(self, engine: Engine, store: MaskStore, state: SessionState) -> None:
         self._engine, self.store = engine, store
-        self._history = History(Entry("", SessionState()))
-        self._asks = Asks()
+        self._history = History(Entry("", state))
+        self._asks, self._offers = Asks(), Offers()
+        self._log = ActionLog(self.line_recorded.emit)
         self._held_answers: list[PromptResult] | None = None
-        self._generation = self._clock = self._highest_id = 0
+        self._generation = self._clock = self._highest_id = self._model = 0
+        self._memory_limit = self._memory_mark = MEMORY_LIMIT
         self._run: Run | None = None
+        self._noted = 0
         self._unfinished: Unfinished | None = None
 
     @property
@@ -57,6 +69,7 @@ class Timeline:
     def engine(self, engine: Engine) -> None:
         self._refuse_while_running()
         self._engine, self._unfinished = engine, None
+        self._model += 1
 
     @property
     def run(self) -> Run | None:
@@ -67,6 +80,24 @@ class Timeline:
     def _new_standing(self) -> int:
         """What a new object counts as: later than all runs so far (even numbers), earlier than the next one."""
         return self._clock + 1
+
+    @property
+    def memory_limit(self) -> int:
+        """Bytes of masks in memory from which on the oldest undo levels are given up."""
+        return self._memory_limit
+
+    @memory_limit.setter
+    def memory_limit(self, limit: int) -> None:
+        self._memory_limit = self._memory_mark = limit
+        self._save_memory()
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """Every action so far as a line of Python; all of them give a new session on the stack the same labels.
+
+        The names in them: `session`, and those of `napari_sam2.core.script`.
+        """
+        return self._log.lines
 
     # Undo and redo
 
@@ -80,10 +111,12 @@ class Timeline:
         """What `redo` would do again, in words; empty if there is nothing."""
         return self._history.future[0].action if self._history.future else ""
 
+    @recorded
     def undo(self) -> bool:
         """Go back one action; say whether there was one. Undoing a run that is going on cancels it."""
         return self._go(self._history.undone())
 
+    @recorded
     def redo(self) -> bool:
         """Go forward one action again; say whether there was one."""
         return self._go(self._history.redone())
@@ -111,7 +144,8 @@ class Timeline:
             for object_id, prompts in list(self._asks.unasked(history.state)):
                 request = self._request(object_id, prompts)
                 asked.append(request.generation)
-                self._asks.add(Ask(request, None if is_move else before, history))
+                known = None if is_move else before
+                self._asks.add(Ask(request, known, history, self._log.next_number))
                 self._engine.ask(request, self.accept)
         except BaseException:
             self._history, self._held_answers = before, None
@@ -119,11 +153,14 @@ class Timeline:
                 self._asks.take(generation)
             raise
         answers, self._held_answers = self._held_answers, None
-        self._highest_id = max((self._highest_id, *self.state.objects))
+        self._note_progress()
+        self._log.flush()
+        self._highest_id = max((self._highest_id, *self.state.objects, *self.state.infos))
         self._cancel_lost_run()
         self._announce(before)
         for answer in answers:
             self.prompt_answered.emit(answer)
+        self._save_memory()
 
     def _request(self, object_id: ObjectId, prompts: FramePrompts) -> PromptRequest:
         self._generation += 1
@@ -144,6 +181,7 @@ class Timeline:
         object_id, prompts = ask.request.object_id, ask.request.prompts
         if not self._history.holds(lambda state: state.awaits(object_id, prompts)):
             return
+        self._offers.keep(object_id, prompts, result)
         record = MaskRecord.from_mask(result.mask, prompts.frame, NO_RUN, "prompt")
         key = self.store.append(record)
         before = self._history
@@ -162,6 +200,8 @@ class Timeline:
         ask = self._asks.take(generation)
         if ask is None:
             return
+        if ask.before is not None:
+            self._log.strike(ask.line)
         before = self._history
         if before is ask.after and ask.before is not None:
             self._history = ask.before
@@ -174,6 +214,9 @@ class Timeline:
     def _start_run(self, request: PropagationRequest) -> Run:
         self._refuse_while_running()
         unfinished = self._unfinished
+        if unfinished is not None and unfinished.is_part_of(request, self.state):
+            earlier = unfinished.request
+            request = replace(request, objects=earlier.objects, only=earlier.only)
         if unfinished is not None and unfinished.fits(request, self.state):
             number, resume = unfinished.number, unfinished.resume
         else:
@@ -184,11 +227,14 @@ class Timeline:
             number,
             resume,
             standing={key: known.run for key, known in self.state.objects.items()},
+            model=self._model,
             engine=self._engine,
             store=self.store,
             commit=self._commit,
             finish=self._finish,
         )
+        self._log.flush("run = ")
+        self._noted = self._run.done
         self.run_started.emit(self._run)
         return self._run
 
@@ -210,9 +256,10 @@ class Timeline:
             joining = [key for key in run.standing if run.joins(key, self.state)]
             if not joining:
                 return
-            self._history = before.pushed("propagate", self.state.counting_as(run.number, joining))
+            state = self.state.joining(run.number, joining, is_repair=run.is_repair)
+            self._history = before.pushed("propagate", state)
         self._history = self._history.amended(
-            lambda state: state.with_tracks(run.number, stored.frame, stored.keys)
+            lambda state: state.with_tracks(run.number, stored.frame, stored.keys, run.bases)
         )
         run.done = stored.resume.done
         self._unfinished = Unfinished.after(run, stored.resume, self.state)
@@ -221,10 +268,36 @@ class Timeline:
         else:
             self._announce_frame(before.state, stored.frame, stored.keys)
 
+    def _save_memory(self) -> None:
+        """Forget masks that no undo leads to any more, and the oldest undo levels if the rest is still too much."""
+        is_busy = self._run is not None or not self._asks.is_empty
+        if is_busy or self.store.num_bytes <= self._memory_mark:
+            return
+        limit = self.memory_limit
+        history = self._history.shortened(lambda key: self.store.get(key).num_bytes, limit)
+        if len(history.past) < len(self._history.past):
+            lost = len(self._history.past) - len(history.past)
+            logger.warning("the oldest %d undo levels were given up to save memory", lost)
+        self._history = history
+        seen = set[int]()
+        self.store.discard({key for state in history.states for key in state.records(seen)})
+        # Not looked through again before a quarter more has come.
+        self._memory_mark = max(limit, self.store.num_bytes) * 5 // 4
+
+    def _note_progress(self) -> None:
+        """Record how far the run has come before something else is done."""
+        if self._run is not None and self._run.done != self._noted:
+            self._noted = self._run.done
+            self._log.write(f"run.drive({self._noted})")
+
     def _finish(self, run: Run) -> None:
+        self._note_progress()
+        if not run.is_complete or run.total == 0:
+            self._log.write("run.finish()")
         self._run = None
         if run.is_complete:
             self._unfinished = None
+        self._save_memory()
         self.run_finished.emit(run)
 
     def _cancel_lost_run(self) -> None:
@@ -239,19 +312,23 @@ class Timeline:
         if before is self._history:
             return
         old, new = before.state, self.state
-        if old.objects.keys() != new.objects.keys():
+        if old.objects.keys() != new.objects.keys() or old.infos != new.infos:
             self.objects_changed.emit()
         for object_id, frame in _changed_prompts(old, new):
             self.prompts_changed.emit(object_id, frame)
         for place in sorted(old.locks.items() ^ new.locks.items(), key=lambda item: item[0]):
             self.locks_changed.emit(*place[0])
-        boxes: dict[FrameIndex, Box] = {}
+        boxes: dict[FrameIndex, Box] = dict(self._repainted(old))
         for object_id, frame in changed_frames(old, new):
             box = self._changed_box(old, object_id, frame)
             boxes[frame] = union_box(boxes.get(frame, EMPTY_BOX), box)
         for frame in sorted(boxes):
             self.frame_committed.emit(frame, boxes[frame])
         self.history_changed.emit()
+
+    def _repainted(self, old: SessionState) -> Iterable[tuple[FrameIndex, Box]]:
+        """Return the frames whose labels changed without any mask having changed."""
+        return ()
 
     def _announce_frame(
         self, old: SessionState, frame: FrameIndex, object_ids: Iterable[ObjectId]

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from napari_sam2.core.errors import PromptError, PropagationError
+from napari_sam2.core.errors import OptionError, PromptError, PropagationError
 from napari_sam2.core.geometry import PromptBox, nearest_index
 from napari_sam2.core.ids import FrameIndex, ObjectId, is_whole
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.projection import check_label, largest_label
+
+MAX_NAME = 200
 
 Point = tuple[float, float]
 Clicks = dict[Point, bool]
@@ -124,6 +126,14 @@ def merge_clicks(earlier: Clicks, later: Iterable[tuple[Point, bool]]) -> Clicks
     return fresh
 
 
+def check_path(path: ArrayLike, least: int) -> np.ndarray:
+    """Return the vertices of a line, (N, 2) float64; `PromptError` if there are fewer than `least`."""
+    vertices = np.array(_positions(path))
+    if len(vertices) < least:
+        raise PromptError(f"at least {least} vertices (y, x) are needed, got {len(vertices)}")
+    return vertices
+
+
 def check_box(box: Sequence[float], shape: tuple[int, int]) -> tuple[PromptBox, str]:
     """Return the box in order and inside the frame, and a notice if it had to be cut ("" otherwise).
 
@@ -185,6 +195,15 @@ def check_mask(mask: ArrayLike | PackedMask, shape: tuple[int, int]) -> tuple[Pa
         raise PromptError("mask is empty", remedy="paint at least one pixel")
     notice = "the mask covers the whole frame" if inside.all() else ""
     return PackedMask.from_array(inside), notice
+
+
+def check_name(name: object) -> str:
+    """Return a name for an object or a class, without blanks at its ends; `OptionError` if it is no line of text."""
+    if not isinstance(name, str) or len(name) > MAX_NAME or not name.isprintable():
+        raise OptionError(
+            f"a name is one line of at most {MAX_NAME} characters, got {reprlib.repr(name)}"
+        )
+    return name.strip()
 
 
 def check_positive(clicks: Clicks, *, has_mask: bool) -> None:

@@ -87,7 +87,8 @@ class Conditioner:
         count, answer = self._longest_known(prompts)
         for number in range(count, len(prompts.steps)):
             part = _first_steps(prompts, number + 1)
-            answer = self._answers.put(part, self._extend(part, answer))
+            extended = self._chosen(part, self._extend(part, answer))
+            answer = self._answers.put(part, extended)
         assert answer is not None  # prompts have at least one step
         return answer
 
@@ -129,6 +130,26 @@ class Conditioner:
             box = box_of([*said.places, (outline[0], outline[1]), (outline[2], outline[3])])
             return self._look(prompts, self._focus.window_for(box))
         return self._find(prompts, said)
+
+    def _chosen(self, prompts: FramePrompts, answer: Answer) -> Answer:
+        """Return the candidate that the last step means; it is remembered as if its mask had been painted."""
+        output, number = answer.output, prompts.steps[-1].candidate
+        candidates, iou, order = output.candidates, output.candidate_iou, output.order
+        if not number or candidates is None or iou is None or order is None:
+            return answer
+        ranks = order[0].tolist()
+        k = ranks.pop(min(number, len(ranks) - 1))
+        logits = fill_holes(candidates[:, k : k + 1], self._options.fill_holes)
+        chosen = replace(
+            answer,
+            output=replace(
+                output, logits=logits, iou=iou[:, k], order=order.new_tensor([[k, *ranks]])
+            ),
+            box=visible_box(logits, answer.view),
+        )
+        mask = PackedMask.from_array(self._frame_mask(chosen))
+        pointer = self._adopt(prompts.frame, mask, answer.view).output.pointer
+        return replace(chosen, output=replace(chosen.output, pointer=pointer))
 
     def _refine(self, prompts: FramePrompts, earlier: Answer) -> Answer:
         """Answer with what was seen before, in the same window unless it no longer fits."""

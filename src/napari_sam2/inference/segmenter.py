@@ -177,7 +177,7 @@ class Sam2Segmenter:
         return tuple(
             self._to_mask(
                 object_id,
-                candidates[:, k : k + 1],
+                fill_holes(candidates[:, k : k + 1], self._options.fill_holes),
                 answer.view,
                 output.object_score,
                 iou[0, k],
@@ -194,7 +194,7 @@ class Sam2Segmenter:
         """Track all objects of one planned frame; `passes` is brought up to date."""
         slots = []
         for track in planned.tracks:
-            prompts = conditioning[track.object_id]
+            prompts = conditioning[track.object_id].around(planned.frame)
             current = passes.get(track.object_id)
             if current is None or not current.is_of(track, planned.is_reverse):
                 current = self._new_pass(track, planned.is_reverse, prompts)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import reprlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,10 +20,14 @@ from pydantic import (
 )
 
 from napari_sam2.core.errors import FileFormatError, NapariSam2Error
+from napari_sam2.core.extent import Extent
+from napari_sam2.core.ids import ObjectId
+from napari_sam2.core.objects import ObjectInfo
+from napari_sam2.core.validation import MAX_NAME
 from napari_sam2.io.masklets import Spacing, read_labels, read_spacing
 
-SCHEMA = 1
-"""The version that is written, and the newest that is read."""
+SCHEMA = 2
+"""The newest version that is read. The second one added `objects`; files of the first are read as ever."""
 
 _MAX_BYTES = 64 << 20
 _SCALARS = (bool, int, float, str)
@@ -50,12 +55,14 @@ class FilePrompt:
 class PromptFile:
     """What a prompt file says.
 
-    `axis`: the frame axis that its frames are counted along; `says_axis`: whether the file names it itself.
+    `axis`: the frame axis that its frames are counted along; `says_axis`: whether the file names it itself;
+    `infos`: names, classes, parents and extents of objects, by id.
     """
 
     axis: int
     prompts: tuple[FilePrompt, ...]
     says_axis: bool = True
+    infos: Mapping[ObjectId, ObjectInfo] = field(default_factory=dict)
 
 
 def read_prompts(path: str | Path) -> PromptFile:
@@ -75,7 +82,27 @@ def read_prompts(path: str | Path) -> PromptFile:
         parsed.axis,
         tuple(_to_prompt(path, n, p) for n, p in enumerate(parsed.prompts)),
         says_axis="axis" in parsed.model_fields_set,
+        infos={ObjectId(item.object): item.to_info() for item in parsed.objects},
     )
+
+
+def infos_to_json(infos: Mapping[ObjectId, ObjectInfo]) -> list[dict[str, Any]]:
+    """Return names and the like as the value of `objects` in a file; what is not said is left out."""
+    return [
+        {"object": int(object_id)}
+        | {key: value for key, value in _info_values(info).items() if value not in ("", None)}
+        for object_id, info in sorted(infos.items())
+    ]
+
+
+def _info_values(info: ObjectInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "class": info.class_name,
+        "parent": info.parent,
+        "first": info.extent.first or None,
+        "stop": info.extent.stop,
+    }
 
 
 _Point = tuple[FiniteFloat, FiniteFloat]
@@ -107,10 +134,45 @@ class _PromptModel(_Strict):
         return self
 
 
+class _ObjectModel(_Strict):
+    object: Annotated[int, Field(ge=1)]
+    name: Annotated[str, Field(max_length=MAX_NAME)] = ""
+    class_: Annotated[str, Field(alias="class", max_length=MAX_NAME)] = ""
+    parent: Annotated[int, Field(ge=1)] | None = None
+    first: Annotated[int, Field(ge=0)] = 0
+    stop: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> _ObjectModel:
+        if self.stop is not None and self.stop <= self.first:
+            raise ValueError(f"ends at frame {self.stop}, before it begins at {self.first}")
+        if self.parent == self.object:
+            raise ValueError("is its own parent")
+        for text in (self.name, self.class_):
+            if not text.isprintable():
+                raise ValueError(f"a name is one line of text, got {text!r}")
+        return self
+
+    def to_info(self) -> ObjectInfo:
+        """Return what the file says about an object."""
+        parent = None if self.parent is None else ObjectId(self.parent)
+        return ObjectInfo(self.name, self.class_, parent, Extent(self.first, self.stop))
+
+
 class _FileModel(_Strict):
     schema_: Annotated[int, Field(alias="schema", ge=1, le=SCHEMA)]
     axis: Annotated[int, Field(ge=0)] = 0
     prompts: Annotated[list[_PromptModel], Field(min_length=1)]
+    objects: list[_ObjectModel] = []
+
+    @model_validator(mode="after")
+    def _fits_its_schema(self) -> _FileModel:
+        if self.objects and self.schema_ < 2:
+            raise ValueError("objects came with schema 2, and the file says 1")
+        ids = [item.object for item in self.objects]
+        if len(ids) != len(set(ids)):
+            raise ValueError("an object occurs twice in objects")
+        return self
 
 
 def _read_json(path: Path) -> bytes:
@@ -179,4 +241,9 @@ def _first_error(error: ValidationError) -> str:
 def _remedy(error: ValidationError) -> str:
     if error.errors()[0]["loc"] == ("schema",):
         return f"this version reads schema {SCHEMA}; a newer napari-sam2 may have written the file"
-    return "the keys are schema, axis, prompts; of a prompt: object, frame, and points with labels, box or mask"
+    if "objects" in error.errors()[0]["loc"]:
+        return "the keys of an object are object, name, class, parent, first and stop"
+    return (
+        "the keys are schema, axis, prompts, objects; "
+        "of a prompt: object, frame, and points with labels, box or mask"
+    )

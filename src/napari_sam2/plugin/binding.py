@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.axes import StackView
 from napari_sam2.core.errors import ImageError, NapariSam2Error
+from napari_sam2.core.extent import WHOLE
 from napari_sam2.core.session import Session
 from napari_sam2.plugin.choices import pixels_of
 from napari_sam2.plugin.engine import WorkerEngine
@@ -152,10 +153,19 @@ class Binding:
         if self.has_news:
             return False
         return all(
-            self.num_frames_of(object_id) == len(self.frames) for object_id in self.session.objects
+            self.num_frames_of(object_id) == self._num_expected(object_id)
+            for object_id in self.session.objects
         )
 
     def num_frames_of(self, object_id: int) -> int:
-        """Return on how many frames an object is known."""
+        """Return on how many frames an object is known, of those on which it may be."""
         known = self.session.state.objects[object_id]
-        return len(known.tracks) + sum(1 for frame in known.answers if frame not in known.tracks)
+        extent = self.session.info(object_id).extent
+        if extent == WHOLE:
+            untracked = (frame for frame in known.answers if frame not in known.tracks)
+            return len(known.tracks) + sum(1 for _ in untracked)
+        return sum(1 for frame in {*known.tracks, *known.answers} if frame in extent)
+
+    def _num_expected(self, object_id: int) -> int:
+        extent = self.session.info(object_id).extent
+        return len(range(len(self.frames))[extent.first : extent.stop])

@@ -1,0 +1,112 @@
+"""Doubting: where a person should look next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.quality import (
+    NOWHERE,
+    FrameQuality,
+    Shape,
+    assess,
+    place_to_click,
+    shape_of,
+    shared_pixels,
+)
+from napari_sam2.core.reading import Reading
+from napari_sam2.core.state import RecordKey
+from napari_sam2.core.validation import check_frame
+
+MAX_MEASURED = 200_000
+"""Measures that are remembered; records never change, so each is taken once."""
+
+
+class Doubt(NamedTuple):
+    """An object on a frame, and how likely its mask is bad, 0 to 1."""
+
+    object_id: ObjectId
+    frame: FrameIndex
+    doubt: float
+
+
+class Doubting(Reading):
+    """The quality of every mask, measured on the masks themselves."""
+
+    def quality(self, object: int) -> tuple[FrameQuality, ...]:
+        """Return how an object looks on every frame of the stack."""
+        object_id = self._known(object)
+        keys = [self.state.shown(object_id, FrameIndex(t)) for t in range(len(self.frames))]
+        shapes = [NOWHERE if key is None else self._shape(key) for key in keys]
+        overlaps = [
+            self._overlap(object_id, FrameIndex(t), key, shape)
+            for t, (key, shape) in enumerate(zip(keys, shapes, strict=True))
+        ]
+        records = [None if key is None else self.store.get(key) for key in keys]
+        return assess(records, shapes, overlaps, self.state.objects[object_id].prompts)
+
+    def doubtful(
+        self, objects: Iterable[int] | None = None, least: float = 0.5
+    ) -> tuple[Doubt, ...]:
+        """Return where a mask is likely bad, the worst first; of equal ones the earlier frame.
+
+        Parameters
+        ----------
+        objects : iterable of int, optional
+            Which objects; all by default.
+        least : float
+            Doubts below are left out.
+        """
+        chosen = self.objects if objects is None else tuple(map(self._known, objects))
+        doubts = [
+            Doubt(object_id, FrameIndex(item.frame), item.doubt)
+            for object_id in chosen
+            for item in self.quality(object_id)
+            if item.kind in ("tracked", "absent") and item.doubt >= least
+        ]
+        return tuple(sorted(doubts, key=lambda item: (-item.doubt, item.frame, item.object_id)))
+
+    def place_to_click(self, object: int, frame: int) -> tuple[int, int] | None:
+        """Return the pixel (y, x) where a click about an object on a frame would tell most; None if nothing is known.
+
+        It lies where the mask differs most widely from that of the frame beside it, on the side of the nearest prompt.
+        Whether it belongs to the object is for the person to say.
+        """
+        object_id, frame_idx = self._known(object), check_frame(frame, len(self.frames))
+        prompted = self.state.objects[object_id].prompts
+        anchor = min(prompted, key=lambda t: (abs(t - frame_idx), t))
+        way = np.sign(anchor - frame_idx)
+        around = range(frame_idx + way, anchor + way, way) if way else ()
+        beside = (self.mask(object_id, t) for t in around)
+        seen = next((mask for mask in beside if mask.any()), None)
+        return place_to_click(self.mask(object_id, frame_idx), seen)
+
+    def _shape(self, key: RecordKey) -> Shape:
+        shape = self._shapes.get(key)
+        if shape is None:
+            if len(self._shapes) >= MAX_MEASURED:
+                self._shapes.clear()
+            shape = self._shapes[key] = shape_of(self.store.get(key))
+        return shape
+
+    def _overlap(
+        self, object_id: ObjectId, frame: FrameIndex, key: RecordKey | None, shape: Shape
+    ) -> float:
+        """Return which share of a mask other objects claim, as a sum over them."""
+        if key is None or not shape.area:
+            return 0.0
+        others = (self.state.shown(item, frame) for item in self.objects if item != object_id)
+        shared = sum(self._shared(key, other) for other in others if other is not None)
+        return min(1.0, shared / shape.area)
+
+    def _shared(self, first: RecordKey, second: RecordKey) -> int:
+        pair = (first, second) if first < second else (second, first)
+        count = self._pairs.get(pair)
+        if count is None:
+            if len(self._pairs) >= MAX_MEASURED:
+                self._pairs.clear()
+            count = self._pairs[pair] = shared_pixels(*map(self.store.get, pair))
+        return count

@@ -1,0 +1,169 @@
+"""Drawing: outlines, scribbles and whole label images as prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from napari_sam2.core import edits
+from napari_sam2.core.arrays import ArrayLikeStack
+from napari_sam2.core.editing import Editing
+from napari_sam2.core.errors import LabelsError, PromptError
+from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.joining import person_answer
+from napari_sam2.core.masks import PackedMask
+from napari_sam2.core.outlines import points_along, polygon_mask
+from napari_sam2.core.recording import recorded
+from napari_sam2.core.state import Lock, SessionState
+from napari_sam2.core.validation import check_frame, check_path, check_points
+
+MAX_SCRIBBLED = 8
+"""Points that a scribble becomes at most: the network saw few more in training."""
+
+
+class Drawing(Editing):
+    """Prompts that are drawn with other tools than points and boxes."""
+
+    @recorded
+    def add_polygon(
+        self, object: int, frame: int, vertices: ArrayLike, *, lock: bool = False
+    ) -> None:
+        """Add what lies in a polygon, or a lasso, as the mask of an object on a frame; see `add_mask`.
+
+        Parameters
+        ----------
+        object, frame : int
+            Object id from 1; frame from 0.
+        vertices : array of shape (N, 2)
+            (y, x), frame pixels; at least three.
+        lock : bool
+            Lock the frame with it.
+        """
+        mask = polygon_mask(check_path(vertices, 3), self.frames.shape)
+        if not mask.any():
+            raise PromptError("no pixel lies in the polygon", remedy="draw it larger")
+        self.add_mask(object, frame, mask, lock=lock)
+
+    @recorded
+    def add_scribble(
+        self,
+        object: int,
+        frame: int,
+        path: ArrayLike,
+        positive: bool = True,
+        spacing: float | None = None,
+    ) -> None:
+        """Add points along a scribble (N, 2) to an object on a frame, all of one sign, as one interaction.
+
+        Parameters
+        ----------
+        object, frame : int
+            Object id from 1; frame from 0.
+        path : array of shape (N, 2)
+            (y, x), frame pixels.
+        positive : bool
+            Whether the scribble says what the object is, or what it is not.
+        spacing : float, optional
+            Distance of the points, pixels; by default as many as the network takes well.
+        """
+        checked = check_path(path, 1)
+        length = float(np.hypot(*np.diff(checked, axis=0).T).sum())
+        least = max(length / (MAX_SCRIBBLED - 1), 1.0)
+        points = points_along(checked, least if spacing is None else max(float(spacing), 0.5))
+        check_points(points, None, self.frames.shape)
+        self.add_points(object, frame, points, [int(positive)] * len(points))
+
+    @recorded
+    def add_labels(
+        self, frame: int, labels: ArrayLike, *, as_new: bool = False, lock: bool = False
+    ) -> tuple[ObjectId, ...]:
+        """Add every label of an image (Y, X) as the mask of an object on a frame, as one action.
+
+        Parameters
+        ----------
+        frame : int
+            From 0.
+        labels : array of shape (Y, X), integer
+            0 is background; any other value is an object id.
+        as_new : bool
+            Give the labels new ids, in their order, instead of adding to the objects that have their ids.
+        lock : bool
+            Lock the frame for these objects; where it is locked already, a mask is only taken so.
+
+        Returns
+        -------
+        tuple of object ids
+            Of the objects that got a mask.
+        """
+        frame_idx = check_frame(frame, len(self.frames))
+        return self._add_labels([(frame_idx, np.asarray(labels))], as_new=as_new, lock=lock)
+
+    @recorded
+    def add_labels_stack(
+        self,
+        labels: ArrayLikeStack,
+        frames: Iterable[int] | None = None,
+        *,
+        as_new: bool = False,
+        lock: bool = False,
+    ) -> tuple[ObjectId, ...]:
+        """Add the labels of many frames, as one action; see `add_labels`.
+
+        Parameters
+        ----------
+        labels : array-like of shape (T, Y, X), integer
+            Read frame by frame.
+        frames : iterable of int, optional
+            Which frames are read; all by default.
+        as_new, lock : bool
+            As in `add_labels`.
+        """
+        shape = (len(self.frames), *self.frames.shape)
+        if tuple(labels.shape) != shape:
+            raise LabelsError(f"labels have shape {tuple(labels.shape)}, the stack has {shape}")
+        which = range(len(self.frames)) if frames is None else frames
+        chosen = [check_frame(t, len(self.frames)) for t in which]
+        planes = ((t, np.asarray(labels[t])) for t in chosen)
+        return self._add_labels(planes, as_new=as_new, lock=lock)
+
+    def _add_labels(
+        self, planes: Iterable[tuple[FrameIndex, np.ndarray]], *, as_new: bool, lock: bool
+    ) -> tuple[ObjectId, ...]:
+        state, given = self.state, dict[int, ObjectId]()
+        for frame, plane in planes:
+            for value, mask in _masks_of(plane, self.frames.shape):
+                if value not in given:
+                    wanted = self._highest_id + 1 + len(given) if as_new else value
+                    given[value], _ = self._place(wanted, frame, is_locking=True)
+                state = self._with_label(state, given[value], frame, mask, lock=lock)
+        if not given:
+            raise PromptError("the labels are empty", remedy="paint at least one pixel")
+        self._act("add labels", state)
+        return tuple(given.values())
+
+    def _with_label(
+        self,
+        state: SessionState,
+        object_id: ObjectId,
+        frame: FrameIndex,
+        mask: PackedMask,
+        *,
+        lock: bool,
+    ) -> SessionState:
+        self._place(object_id, frame, is_locking=lock)
+        said = edits.with_mask(frame, mask)
+        answer = person_answer(said, object_id, self.store)
+        state = state.with_prompts(object_id, said, answer, self._new_standing)
+        return state.with_lock(Lock(object_id, frame)) if lock else state
+
+
+def _masks_of(labels: np.ndarray, shape: tuple[int, int]) -> Iterator[tuple[int, PackedMask]]:
+    """Yield every value beside 0 with its mask, in ascending order."""
+    if labels.shape != shape or labels.dtype.kind not in "iu":
+        raise LabelsError(
+            f"labels must be whole numbers of shape {shape}, got {labels.dtype} {labels.shape}"
+        )
+    for value in np.unique(labels[labels != 0]).tolist():
+        yield value, PackedMask.from_array(labels == value)

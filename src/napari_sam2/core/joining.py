@@ -1,0 +1,104 @@
+"""Parts and unions of objects, as states: nothing is tracked for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from napari_sam2.core import edits
+from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.masks import EMPTY_BOX, ObjectMask, PackedMask, union_box
+from napari_sam2.core.prompts import FramePrompts
+from napari_sam2.core.state import ObjectState, RecordKey, SessionState, Tracked
+from napari_sam2.core.store import MaskRecord, MaskStore
+from napari_sam2.core.table import FrameTable
+
+
+def part_of(
+    known: ObjectState,
+    belongs: Callable[[FrameIndex], bool],
+    object_id: ObjectId,
+    store: MaskStore,
+) -> ObjectState:
+    """Return what is known on the frames that belong to a part, as an object of this id."""
+    answers, tracks = FrameTable[RecordKey](), FrameTable[Tracked]()
+    for t in filter(belongs, known.answers):
+        answers = answers.with_value(t, _of_object(known.answers[t], object_id, store))
+    for t in filter(belongs, known.tracks):
+        tracked = known.tracks[t]
+        key = _of_object(tracked.key, object_id, store)
+        tracks = tracks.with_value(t, replace(tracked, key=key))
+    return replace(
+        known,
+        object_id=object_id,
+        prompts={t: said for t, said in known.prompts.items() if belongs(t)},
+        answers=answers,
+        tracks=tracks,
+        pending=frozenset(filter(belongs, known.pending)),
+    )
+
+
+def joined(
+    state: SessionState,
+    object_id: ObjectId,
+    gone: ObjectId,
+    store: MaskStore,
+    shape: tuple[int, int],
+) -> ObjectState:
+    """Return the object that shows what two objects showed, on every frame."""
+    first, second = state.objects[object_id], state.objects[gone]
+    merged = replace(
+        first, prompts={}, answers=FrameTable(), tracks=FrameTable(), pending=frozenset()
+    )
+    for t in (*first.prompts, *(t for t in second.prompts if t not in first.prompts)):
+        keys = [key for key in (state.shown(object_id, t), state.shown(gone, t)) if key is not None]
+        seen = [key for key in keys if store.get(key).box != EMPTY_BOX]
+        if len(seen) == 2:
+            union = union_of(store.get(seen[0]), store.get(seen[1]), object_id)
+            said = edits.with_mask(t, PackedMask.from_object_mask(union.to_mask(), shape))
+            merged = merged.prompted(said, person_answer(said, object_id, store))
+        else:
+            owner = first if t in first.prompts else second
+            answer = owner.answers.get(t)
+            key = None if answer is None else _of_object(answer, object_id, store)
+            merged = merged.prompted(owner.prompts[t], None if t in owner.pending else key)
+    frames = {*first.tracks, *second.tracks, *first.answers, *second.answers}
+    for t in sorted(frames - merged.prompts.keys()):
+        keys = [key for key in (state.shown(object_id, t), state.shown(gone, t)) if key is not None]
+        if keys:
+            records = [store.get(key) for key in keys]
+            union = union_of(records[0], records[-1], object_id)
+            merged = merged.tracked(t, store.append(union))
+    return merged
+
+
+def union_of(first: MaskRecord, second: MaskRecord, object_id: ObjectId) -> MaskRecord:
+    """Return the record of what two records of a frame show."""
+    box = union_box(first.box, second.box)
+    strength = np.zeros((box[2] - box[0], box[3] - box[1]), np.uint8)
+    for record in (first, second):
+        y, x = record.box[0] - box[0], record.box[1] - box[1]
+        part = record.unpacked_strength()
+        inside = strength[y : y + part.shape[0], x : x + part.shape[1]]
+        np.maximum(inside, part, out=inside)
+    score = max(first.object_score, second.object_score)
+    iou = min(first.iou, second.iou)
+    union = ObjectMask(object_id, box, strength > 0, score, iou, strength)
+    return MaskRecord.from_mask(union, first.frame, max(first.run, second.run), "tracked")
+
+
+def person_answer(said: FramePrompts, object_id: ObjectId, store: MaskStore) -> RecordKey | None:
+    """Store and return the answer to prompts that end with a person's own mask; None for others."""
+    mask = edits.person_mask(said)
+    if mask is None:
+        return None
+    return store.append(MaskRecord.from_person(mask, object_id, said.frame))
+
+
+def _of_object(key: RecordKey, object_id: ObjectId, store: MaskStore) -> RecordKey:
+    record = store.get(key)
+    if record.object_id == object_id:
+        return key
+    return store.append(replace(record, object_id=object_id))

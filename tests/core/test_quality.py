@@ -1,0 +1,169 @@
+"""What masks say about themselves, and where a click would tell most."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.engine import InlineEngine
+from napari_sam2.core.masks import ObjectMask
+from napari_sam2.core.quality import (
+    NOWHERE,
+    WEIGHTS,
+    FrameQuality,
+    doubt_of,
+    innermost,
+    place_to_click,
+    shape_of,
+    shared_pixels,
+)
+from napari_sam2.core.session import Session
+from napari_sam2.core.store import MaskRecord
+from napari_sam2.testing import FakeSegmenter, moving_discs
+
+VIDEO, TRUTH = moving_discs(num_frames=9, size=48, num_objects=2)
+
+
+def record(mask, logit=4.0):
+    logits = np.where(mask, np.float32(logit), np.float32(-8))
+    return MaskRecord.from_mask(ObjectMask.from_logits(1, logits, 5.0, 0.9), 0, 2, "tracked")
+
+
+def centre(object_id, t):
+    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
+
+
+@pytest.fixture
+def session():
+    frames = ArrayFrames(VIDEO)
+    session = Session(frames, InlineEngine(FakeSegmenter(frames)))
+    session.add_points(1, 4, [centre(1, 4)])
+    session.add_points(2, 4, [centre(2, 4)])
+    list(session.propagate())
+    return session
+
+
+masks = arrays(bool, (7, 9))
+
+
+@given(masks, masks)
+def test_a_shape_and_what_two_share_are_counted_to_the_pixel(first, second):
+    shape = shape_of(record(first))
+    assert shape.area == first.sum()
+    if first.any():
+        np.testing.assert_allclose(shape.centre, np.argwhere(first).mean(0))
+        assert shape.certainty == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-3)
+    else:
+        assert shape == NOWHERE
+    assert shared_pixels(record(first), record(second)) == (first & second).sum()
+
+
+@given(masks)
+def test_the_innermost_pixel_lies_in_the_region(region):
+    if region.any():
+        assert region[innermost(region)]
+
+
+def test_the_innermost_pixel_of_a_square_is_its_middle():
+    region = np.zeros((20, 20), bool)
+    region[3:12, 5:14] = True
+    region[1:19, 16] = True
+    assert innermost(region) == (7, 9)
+
+
+def test_a_click_is_suggested_where_two_frames_differ_most():
+    mask, beside = np.zeros((2, 20, 20), bool)
+    mask[2:9, 2:9] = beside[2:9, 2:9] = True
+    beside[10:15, 10:15] = True
+    mask[18, 18] = True
+    assert place_to_click(mask, beside) == (12, 12)
+    assert place_to_click(mask, None) == (5, 5)
+    assert place_to_click(beside[:9], beside[:9]) == (5, 5)
+    assert place_to_click(np.zeros((4, 4), bool), None) is None
+
+
+WORSE = {
+    "iou": 0.1,
+    "certainty": 0.5,
+    "object_score": -2.0,
+    "area_jump": 1.0,
+    "area_drift": 1.0,
+    "shift": 1.0,
+    "overlap": 0.8,
+    "distance": 90,
+}
+
+
+@pytest.mark.parametrize(("name", "value"), WORSE.items(), ids=WORSE)
+def test_each_sign_of_trouble_raises_the_doubt(name, value):
+    good = FrameQuality(3, "tracked", 6.0, 0.95, 0.97, 100)
+    assert name in WEIGHTS
+    assert 0 < doubt_of(good) < 0.05
+    assert doubt_of(good) < doubt_of(replace(good, **{name: value})) < 1
+
+
+@given(
+    st.builds(
+        FrameQuality,
+        st.just(1),
+        st.sampled_from(["tracked", "absent"]),
+        *[st.floats(-1e6, 1e6)] * 3,
+        st.integers(0, 10**9),
+        *[st.floats(0, 1e6)] * 3,
+        st.floats(0, 1),
+        st.integers(0, 10**6),
+    )
+)
+def test_a_doubt_is_a_probability(quality):
+    assert 0 <= doubt_of(quality) <= 1
+
+
+def test_a_session_tells_the_quality_of_every_frame(session):
+    session.trim_after(1, 7)
+    row = session.quality(1)
+    assert [item.frame for item in row] == list(range(9))
+    assert [item.kind for item in row] == ["tracked"] * 4 + ["prompted"] + ["tracked"] * 3 + [
+        "missing"
+    ]
+    assert [item.area for item in row[:8]] == [(TRUTH[t] == 1).sum() for t in range(8)]
+    assert [item.distance for item in row[:8]] == [4, 3, 2, 1, 0, 1, 2, 3]
+    assert row[4].doubt == row[8].doubt == 0
+    assert all(0 < item.doubt < 1 for item in row[:4])
+
+
+def test_the_most_doubtful_frame_comes_first(session):
+    bad = np.zeros((48, 48), bool)
+    bad[:40, :40] = True
+    run = session.propagate(objects=[1])
+    for result in FakeSegmenter(session.frames).propagate(run.request):
+        if result.frame == 6:
+            mask = ObjectMask.from_logits(1, np.where(bad, 0.1, -1.0).astype(np.float32), -1, 0.2)
+            result = replace(result, objects=(mask,))
+        run.commit(run.store(result))
+    run.finish()
+    worst, *others = session.doubtful(least=0.0)
+    assert worst[:2] == (1, 6)
+    assert len(others) == 15
+    assert [item.doubt for item in others] == sorted((item.doubt for item in others), reverse=True)
+    assert session.doubtful([1])[0] == worst
+    assert session.quality(1)[6].overlap > 0
+    y, x = session.place_to_click(1, 6)
+    assert bad[y, x] != (TRUTH[5][y, x] == 1)
+    session.lock(1, 6)
+    assert (1, 6) not in [item[:2] for item in session.doubtful(least=0.0)]
+
+
+def test_where_an_object_was_lost_the_place_is_where_it_was_seen_last(session):
+    frames = ArrayFrames(np.concatenate([VIDEO[:5], np.full((2, 48, 48), 15, np.uint8)]))
+    session = Session(frames, InlineEngine(FakeSegmenter(frames)))
+    session.add_points(1, 2, [centre(1, 2)])
+    list(session.propagate())
+    assert session.quality(1)[6].kind == "absent"
+    assert TRUTH[4][session.place_to_click(1, 6)] == 1
+    assert session.place_to_click(1, 2) is not None

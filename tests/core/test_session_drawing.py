@@ -1,0 +1,100 @@
+"""Polygons, scribbles and label images as prompts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.engine import InlineEngine
+from napari_sam2.core.errors import LabelsError, PromptError
+from napari_sam2.core.session import Session
+from napari_sam2.testing import FakeSegmenter, moving_discs
+
+VIDEO, TRUTH = moving_discs(num_frames=6, size=32, num_objects=2)
+
+
+def centre(object_id, t):
+    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
+
+
+@pytest.fixture
+def session():
+    frames = ArrayFrames(VIDEO)
+    return Session(frames, InlineEngine(FakeSegmenter(frames)))
+
+
+def test_a_polygon_becomes_a_mask(session):
+    session.add_polygon(1, 2, [(4, 4), (4, 20), (12, 20), (12, 4)], lock=True)
+    assert session.mask(1, 2).sum() == 8 * 16
+    assert session.record(1, 2).provenance == "mask"
+    assert session.state.is_locked(1, 2)
+
+
+def test_a_scribble_is_one_interaction_of_a_few_points(session):
+    y, x = centre(1, 2)
+    session.add_scribble(1, 2, [(y, x - 1), (y, x), (y + 1, x + 1)])
+    (step,) = session.prompts[0].frames[0].steps
+    assert 2 <= len(step.points) <= 8
+    assert all(step.positives)
+    np.testing.assert_array_equal(session.mask(1, 2), TRUTH[2] == 1)
+    session.add_scribble(1, 2, [(0, 0), (0, 30)], positive=False)
+    step = session.prompts[0].frames[0].steps[1]
+    assert len(step.points) == 8
+    assert not any(step.positives)
+    session.add_scribble(1, 2, [(31, 0), (31, 30)], positive=False, spacing=2)
+    assert len(session.prompts[0].frames[0].steps[2].points) == 16
+    session.undo()
+    assert len(session.prompts[0].frames[0].steps) == 2
+
+
+def test_labels_become_masks_of_many_objects_at_once(session):
+    assert session.add_labels(2, TRUTH[2]) == (1, 2)
+    np.testing.assert_array_equal(session.labels[2], TRUTH[2])
+    assert session.undo_action == "add labels"
+    list(session.propagate())
+    np.testing.assert_array_equal(np.asarray(session.labels), TRUTH)
+    session.undo()
+    session.undo()
+    assert session.objects == ()
+
+
+def test_labels_may_get_new_ids(session):
+    session.add_points(2, 0, [centre(1, 0)])
+    assert session.add_labels(2, TRUTH[2].astype(np.int64) * 7, as_new=True) == (3, 4)
+    np.testing.assert_array_equal(session.mask(4, 2), TRUTH[2] == 2)
+
+
+def test_a_stack_of_labels_is_taken_frame_by_frame(session):
+    session.add_labels_stack(TRUTH, [1, 4], lock=True)
+    assert [item.frame_indices for item in session.prompts] == [(1, 4), (1, 4)]
+    assert len(session.locks) == 4
+    with pytest.raises(PromptError, match="locked"):
+        session.add_labels(1, TRUTH[1])
+    session.add_labels(1, TRUTH[2], lock=True)
+    np.testing.assert_array_equal(session.labels[1], TRUTH[2])
+
+
+REFUSED = {
+    "two vertices": lambda s: s.add_polygon(1, 2, [(4, 4), (4, 20)]),
+    "no pixel": lambda s: s.add_polygon(1, 2, [(4.1, 4), (4.1, 20), (4.2, 9)]),
+    "NaN vertex": lambda s: s.add_polygon(1, 2, [(4, 4), (4, np.nan), (9, 9)]),
+    "no path": lambda s: s.add_scribble(1, 2, []),
+    "path outside": lambda s: s.add_scribble(1, 2, [(4, 4), (4, 50)]),
+    "only negative": lambda s: s.add_scribble(1, 2, [(4, 4), (4, 5)], positive=False),
+    "empty labels": lambda s: s.add_labels(2, np.zeros((32, 32), np.uint8)),
+    "real labels": lambda s: s.add_labels(2, np.ones((32, 32))),
+    "other shape": lambda s: s.add_labels(2, np.ones((32, 31), int)),
+    "negative label": lambda s: s.add_labels(2, np.full((32, 32), -3)),
+    "huge label": lambda s: s.add_labels(2, np.full((32, 32), 70_000)),
+    "short stack": lambda s: s.add_labels_stack(TRUTH[:4]),
+    "frame outside": lambda s: s.add_labels_stack(TRUTH, [9]),
+}
+
+
+@pytest.mark.parametrize("act", REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_drawn_is_refused_and_changes_nothing(session, act):
+    before = session.state
+    with pytest.raises((PromptError, LabelsError)):
+        act(session)
+    assert session.state is before

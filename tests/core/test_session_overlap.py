@@ -1,0 +1,91 @@
+"""Who gets a pixel that several claim, and labels that were there before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.engine import InlineEngine
+from napari_sam2.core.errors import LabelsError, OptionError
+from napari_sam2.core.session import Session
+from napari_sam2.testing import FakeSegmenter, moving_discs
+
+VIDEO, TRUTH = moving_discs(num_frames=6, size=32, num_objects=2)
+
+
+def centre(object_id, t):
+    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
+
+
+@pytest.fixture
+def session():
+    frames = ArrayFrames(VIDEO)
+    return Session(frames, InlineEngine(FakeSegmenter(frames)))
+
+
+@pytest.fixture
+def crowded(session):
+    """Two objects on one disc, tracked one after the other; the second is the stronger on some frames."""
+    for object_id in (1, 2):
+        session.add_points(object_id, 2, [centre(1, 2)])
+        list(session.propagate(objects=[object_id]))
+    return session
+
+
+def test_the_policy_can_be_changed_and_changed_back(crowded):
+    labels = np.asarray(crowded.labels)
+    crowded.frame_committed.connect(
+        lambda t, box: labels[t].__setitem__(
+            (slice(box[0], box[2]), slice(box[1], box[3])), crowded.project(t, box)
+        )
+    )
+    assert set(np.unique(labels)) == {0, 1}
+    crowded.set_overlap("overwrite")
+    assert set(np.unique(labels)) == {0, 2}
+    assert crowded.undo_action == "overlap"
+    crowded.set_overlap("highest")
+    strengths = [max(crowded.record(o, 0).unpacked_strength().max() for o in (1, 2))]
+    winner = 1 if crowded.record(1, 0).unpacked_strength().max() == strengths[0] else 2
+    assert set(np.unique(labels[0])) == {0, winner}
+    crowded.undo()
+    crowded.undo()
+    assert set(np.unique(labels)) == {0, 1}
+    crowded.clear()
+    assert crowded.overlap == "keep"
+    with pytest.raises(OptionError):
+        crowded.set_overlap("newest")
+
+
+def test_existing_labels_are_protected_unless_said_otherwise(session):
+    there = np.zeros(VIDEO.shape, np.uint8)
+    there[:, :, :16] = 40
+    told = []
+    session.frame_committed.connect(lambda t, box: told.append((t, box)))
+    session.use_existing(there)
+    assert told == [(t, (0, 0, 32, 32)) for t in range(6)]
+    assert session.next_object_id == 41
+    session.add_mask(41, 2, TRUTH[2] > 0)
+    np.testing.assert_array_equal(
+        session.labels[2], np.where(there[2], 40, np.where(TRUTH[2] > 0, 41, 0))
+    )
+    session.use_existing(there, protect=False)
+    np.testing.assert_array_equal(session.labels[2], np.where(TRUTH[2] > 0, 41, there[2]))
+    session.use_existing(None)
+    np.testing.assert_array_equal(session.labels[2], np.where(TRUTH[2] > 0, 41, 0))
+    session.undo()
+    session.undo()
+    assert session.labels[2][0, 0] == 40
+    assert session.project(2, (0, 0, 3, 20))[0].tolist() == [40] * 16 + [0] * 4
+    session.clear()
+    assert session.labels[2][0, 0] == 40
+    assert (there[:, :, :16] == 40).all()
+
+
+@pytest.mark.parametrize(
+    "labels", [np.zeros((6, 32, 31), int), np.zeros((6, 32, 32)), np.full((6, 32, 32), 70_000)]
+)
+def test_existing_labels_that_do_not_fit_are_refused(session, labels):
+    with pytest.raises(LabelsError):
+        session.use_existing(labels)
+    assert session.state.existing is None
