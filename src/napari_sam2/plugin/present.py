@@ -6,6 +6,7 @@ from napari_sam2.plugin import choices
 from napari_sam2.plugin.binding import Binding
 from napari_sam2.plugin.controller import Controller
 from napari_sam2.plugin.hints import Situation, next_step
+from napari_sam2.plugin.shaping import expected_daughters
 from napari_sam2.plugin.state import DockState, Message, ObjectRow, Progress
 
 
@@ -39,6 +40,7 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
         axis_locked="Fixed while there are objects" if session.objects else "",
         objects=_rows(binding, controller.active_object),
         can_propagate=bool(session.objects) and is_stack and is_idle,
+        is_stopped=bool(binding.stopped_run),
         num_frames=len(binding.frames),
         undo_action=session.undo_action,
         redo_action=session.redo_action,
@@ -47,7 +49,9 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
 
 def _rows(binding: Binding, active: int) -> tuple[ObjectRow, ...]:
     rows = []
-    for object_id in sorted({*binding.session.objects, active}):
+    for object_id in sorted(
+        {*binding.session.objects, *expected_daughters(binding.session), active}
+    ):
         known = binding.session.state.objects.get(object_id)
         frames = 0 if known is None else binding.num_frames_of(object_id)
         prompted = 0 if known is None else len(known.prompts)
@@ -86,7 +90,7 @@ def _message(controller: Controller, missing: int) -> Message:
             is_loaded=binding.engine.is_loaded,
             is_running=session.run is not None,
             is_stopping=session.run is not None and session.run.is_cancelled,
-            num_untracked=0 if binding.is_done else 1,
+            num_untracked=0 if session.run is not None or binding.is_done else 1,
             missing_model=controller.settings.model if missing else "",
         )
     )

@@ -22,6 +22,9 @@ BOX = "cyan"
 WINDOW = "#FFFFFF80"
 """Thin and half transparent: it tells where the model looked, and is nothing that a person said."""
 
+HINT = "#F0E442"
+"""Yellow: a place worth a click."""
+
 
 class PromptLayers:
     """Draws points, and boxes once there are any. People edit prompts through the session, so both are read-only."""
@@ -36,6 +39,7 @@ class PromptLayers:
         self._drawn: object = None
         self._draft: tuple[int, PromptBox] | None = None
         self._window: tuple[int, PromptBox] | None = None
+        self._hint: tuple[int, tuple[int, int]] | None = None
 
     def open(self) -> None:
         """Make the points layer, or take up that of last time, and draw."""
@@ -58,7 +62,7 @@ class PromptLayers:
         """Draw all prompts, if they are not what was drawn last."""
         prompts = self._session.prompts
         if prompts != self._drawn:
-            self._drawn = prompts
+            self._drawn, self._hint = prompts, None
             self._draw_points()
             self._draw_boxes()
             self._stay_read_only()
@@ -72,6 +76,12 @@ class PromptLayers:
         """Show which window of a frame the model looked at, (frame, box), or none."""
         if window != self._window:
             self._window = window
+            self._draw_boxes()
+
+    def show_hint(self, place: tuple[int, tuple[int, int]] | None) -> None:
+        """Show a pixel (frame, (y, x)) that is worth a click, or none."""
+        if place != self._hint:
+            self._hint = place
             self._draw_boxes()
 
     def hide_draft(self) -> None:
@@ -132,6 +142,10 @@ class PromptLayers:
             rectangles.append(self._corners(*self._window))
             colors.append(WINDOW)
             widths.append(self._edge_width / 2)
+        if self._hint is not None:
+            rectangles.append(self._corners(*self._around_hint))
+            colors.append(HINT)
+            widths.append(self._edge_width)
         if self.boxes is None or self.boxes not in self._viewer.layers:
             if not rectangles:
                 return
@@ -174,6 +188,12 @@ class PromptLayers:
         y0, x0, y1, x1 = box
         corners = ((y0, x0), (y0, x1), (y1, x1), (y1, x0))
         return [self._session.stack_view.lift(frame, y, x) for y, x in corners]
+
+    @property
+    def _around_hint(self) -> tuple[int, PromptBox]:
+        frame, (y, x) = self._hint
+        reach = 4 * self._edge_width
+        return frame, (y - reach, x - reach, y + reach, x + reach)
 
     @property
     def _edge_width(self) -> float:

@@ -51,7 +51,7 @@ class DockState:
 
     `images`, `axes`, `models`: what can be chosen; `image`, `axis`, `model`: what is. `axis_locked`: why the axis
     cannot be changed now, or "". `focus`: whether small objects are followed in windows. `download_size`: of the
-    chosen model in MB if it is not on this computer, else 0.
+    chosen model in MB if it is not on this computer, else 0. `is_stopped`: the last run was stopped and can be resumed.
     """
 
     message: Message
@@ -69,6 +69,7 @@ class DockState:
     is_positive: bool = True
     progress: Progress | None = None
     can_propagate: bool = False
+    is_stopped: bool = False
     num_frames: int = 0
     undo_action: str = ""
     redo_action: str = ""

@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sam2.core.errors import NapariSam2Error, TorchUnavailableError
+from napari_sam2.plugin.actions import commands_of
 from napari_sam2.plugin.launch import controller_of
 from napari_sam2.plugin.panels.empty import EmptyPanel
 from napari_sam2.plugin.panels.image import ImagePanel
@@ -18,6 +19,7 @@ from napari_sam2.plugin.panels.objects import ObjectsPanel
 from napari_sam2.plugin.panels.parts import label
 from napari_sam2.plugin.panels.prompts import PromptsPanel
 from napari_sam2.plugin.panels.propagate import PropagatePanel
+from napari_sam2.plugin.panels.review import ReviewPanel
 from napari_sam2.plugin.present import present
 from napari_sam2.plugin.reports import sentence
 from napari_sam2.plugin.state import DockState
@@ -67,6 +69,7 @@ class SamWidget(QWidget):
     def _build(self) -> None:
         self.image, self.message, self.empty = ImagePanel(), MessagePanel(), EmptyPanel()
         self.objects, self.prompts, self.run = ObjectsPanel(), PromptsPanel(), PropagatePanel()
+        self.review = ReviewPanel()
         self.panels = (
             self.message,
             self.image,
@@ -74,6 +77,7 @@ class SamWidget(QWidget):
             self.objects,
             self.prompts,
             self.run,
+            self.review,
         )
         content = QWidget()
         content.setObjectName("sam2Dock")
@@ -104,7 +108,8 @@ class SamWidget(QWidget):
         self.objects.object_chosen.connect(asked.activate)
         self.objects.next_asked.connect(asked.next_object)
         self.prompts.sign_chosen.connect(asked.set_sign)
-        self.run.propagate_asked.connect(lambda: asked.propagate())
+        self.review.asked.connect(lambda name: commands_of(asked)[name]())
+        self.run.propagate_asked.connect(asked.propagate)
         self.run.stop_asked.connect(asked.stop)
         self.run.undo_asked.connect(asked.undo)
         self.run.redo_asked.connect(asked.redo)

@@ -1,0 +1,39 @@
+"""Review: the frames that need a person, and what can be said about the one that is shown."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+
+from napari_sam2.plugin.actions import BY_NAME, labelled
+from napari_sam2.plugin.panels.parts import Panel, button, side_by_side
+from napari_sam2.plugin.state import DockState
+
+_NAMES = ("next_doubtful", "next_prompted", "lock", "unlock")
+
+
+class ReviewPanel(Panel):
+    """Buttons that lead to frames, and one that finds a frame good."""
+
+    asked = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__("FRAMES")
+        self.buttons = {name: self._button(f"review.{name}") for name in _NAMES}
+        self.column.addLayout(
+            side_by_side(self.buttons["next_doubtful"], self.buttons["next_prompted"])
+        )
+        self.column.addLayout(side_by_side(self.buttons["lock"], self.buttons["unlock"]))
+
+    def _button(self, name: str) -> object:
+        made = button(f"{BY_NAME[name].title}   {BY_NAME[name].shown}", tip=labelled(name))
+        made.clicked.connect(lambda: self.asked.emit(name))
+        return made
+
+    def show_state(self, state: DockState) -> None:
+        """Be usable once the active object is there."""
+        is_there = any(
+            row.object_id == state.active_object and row.num_prompted for row in state.objects
+        )
+        for made in self.buttons.values():
+            made.setEnabled(is_there)
+        self.setVisible(state.has_session and state.num_frames > 1)
