@@ -11,6 +11,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_sam2.core.errors import LabelsError
+from napari_sam2.core.ids import FrameIndex
 from napari_sam2.core.masks import EMPTY_BOX, Box
 from napari_sam2.core.session import Session
 from napari_sam2.core.state import SessionState, changed_frames
@@ -164,7 +165,11 @@ class LayerBridge:
 
     def _catch_up(self) -> None:
         """Draw what has changed since the layers were last followed."""
-        for frame in sorted({t for _, t in changed_frames(self._drawn, self.session.state)}):
+        drawn, now = self._drawn, self.session.state
+        changed = {t for _, t in changed_frames(drawn, now)}
+        if drawn.existing is not now.existing:
+            changed.update(map(FrameIndex, range(len(self.session.frames))))
+        for frame in sorted(changed):
             self._plane(frame)[:] = self.session.project(frame)
         self._stay_read_only()
         self.labels.refresh()
