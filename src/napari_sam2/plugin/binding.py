@@ -15,6 +15,7 @@ from napari_sam2.plugin.choices import pixels_of
 from napari_sam2.plugin.engine import WorkerEngine
 from napari_sam2.plugin.layers import LayerBridge
 from napari_sam2.plugin.positions import displayed_axes, to_data
+from napari_sam2.plugin.quality import QualityWatch
 from napari_sam2.plugin.recipe import Recipe
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.plugin.worker import SafeWorker
@@ -63,6 +64,7 @@ class Binding:
         self._limits = limits
         self.engine = self._engine(worker)
         self.session = Session(self.frames, self.engine, stack_view=stack_view)
+        self.quality = QualityWatch(self.session)
         self.bridge = LayerBridge(viewer, image, self.session, settings)
         self.stopped_run = 0  # the number of the last run, if somebody stopped it
         self._has_told_nonfinite = False

@@ -115,6 +115,7 @@ class Controller:
             MouseIntents(self._is_listening, self.click, self._draft_box, self.draw_box),
         )
         self._keys.bind(self.viewer)
+        self.viewer.dims.events.current_step.connect(self.review.follow)
         self.viewer.layers.events.inserted.connect(self._on_layers)
         self.viewer.layers.events.removed.connect(self._on_layers)
         self._attach_default()
@@ -131,6 +132,7 @@ class Controller:
         if self.is_viewer_there:
             self._keys.release()
             self._mouse.release()
+            self.viewer.dims.events.current_step.disconnect(self.review.follow)
             self.viewer.layers.events.inserted.disconnect(self._on_layers)
             self.viewer.layers.events.removed.disconnect(self._on_layers)
 

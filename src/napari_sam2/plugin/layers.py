@@ -234,6 +234,15 @@ class LayerBridge:
         for axis in moved:
             self._viewer.dims.set_point(axis + extra, world[axis])
 
+    @property
+    def shows_only_active(self) -> bool:
+        """Whether the masks of all other objects are hidden."""
+        return self.labels is not None and self.labels.show_selected_label
+
+    def show_only_active(self, is_only: bool) -> None:
+        """Hide the masks of all objects but the active one, or show them again."""
+        self.labels.show_selected_label = is_only
+
     def toggle_visible(self) -> None:
         """Hide all our layers, or show them again."""
         is_visible = not any(layer.visible for layer in self.layers)

@@ -42,21 +42,29 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
         can_propagate=bool(session.objects) and is_stack and is_idle,
         is_stopped=bool(binding.stopped_run),
         num_frames=len(binding.frames),
+        frame=binding.bridge.current_frame,
+        marks=binding.quality.marks_of(controller.active_object, binding.stopped_run),
+        shows_only_active=binding.bridge.shows_only_active,
+        log=session.log,
         undo_action=session.undo_action,
         redo_action=session.redo_action,
     )
 
 
 def _rows(binding: Binding, active: int) -> tuple[ObjectRow, ...]:
-    rows = []
-    for object_id in sorted(
-        {*binding.session.objects, *expected_daughters(binding.session), active}
-    ):
-        known = binding.session.state.objects.get(object_id)
-        frames = 0 if known is None else binding.num_frames_of(object_id)
-        prompted = 0 if known is None else len(known.prompts)
-        rows.append(ObjectRow(object_id, binding.bridge.color_of(object_id), frames, prompted))
-    return tuple(rows)
+    session = binding.session
+    listed = {*session.objects, *expected_daughters(session), active}
+    return tuple(_row(binding, object_id) for object_id in sorted(listed))
+
+
+def _row(binding: Binding, object_id: int) -> ObjectRow:
+    session, color = binding.session, binding.bridge.color_of(object_id)
+    known = session.state.objects.get(object_id)
+    name = session.state.info(object_id).name
+    if known is None:
+        return ObjectRow(object_id, color, 0, 0, name)
+    frames, lowest = binding.num_frames_of(object_id), binding.quality.lowest_of(object_id)
+    return ObjectRow(object_id, color, frames, len(known.prompts), name, lowest)
 
 
 def _progress(controller: Controller) -> Progress | None:

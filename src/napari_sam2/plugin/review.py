@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
 
 from napari_sam2.core.doubting import Doubt
 from napari_sam2.core.errors import PromptError
@@ -22,8 +24,17 @@ class Review:
         Whose session is reviewed.
     """
 
+    frame_shown = Signal(
+        object, description="The sliders went to a frame (int), or to none (None)."
+    )
+
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
+
+    def follow(self, _event: Any = None) -> None:
+        """Tell which frame the sliders stand at."""
+        binding = self._controller.binding
+        self.frame_shown.emit(None if binding is None else binding.bridge.current_frame)
 
     # Good frames
 

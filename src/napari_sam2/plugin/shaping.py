@@ -75,6 +75,41 @@ class Shaping:
             session = self._controller.require_session()
             session.remove_object(self._controller.active_object)
 
+    def remove_object(self) -> None:
+        """Remove the active object; the one before it, or else after it, becomes active."""
+        with self._controller.reporting():
+            controller, session = self._controller, self._controller.require_session()
+            gone = controller.active_object
+            session.remove_object(gone)
+            earlier = [item for item in session.objects if item < gone]
+            controller.activate(max(earlier, default=min(session.objects, default=gone)))
+
+    def rename(self, object_id: int, name: str) -> None:
+        """Call an object by a name."""
+        with self._controller.reporting():
+            self._controller.require_session().rename(object_id, name)
+
+    def merge(self, other: int) -> None:
+        """Let another object be part of the active one."""
+        with self._controller.reporting():
+            self._controller.require_session().merge(self._controller.active_object, other)
+
+    def split(self) -> None:
+        """Let the active object be another one from this frame on."""
+        with self._controller.reporting():
+            controller, session = self._controller, self._controller.require_session()
+            old, frame = controller.active_object, controller.review.frame
+            new = session.split(old, frame)
+            controller.activate(new)
+            text = f"From frame {frame} on, object {old} is object {new}."
+            controller.message = Message(text, "done")
+
+    def show_only_active(self, is_only: bool) -> None:
+        """Hide the masks of all other objects, or show them again."""
+        with self._controller.reporting():
+            self._controller.require_session()
+            self._controller.binding.bridge.show_only_active(is_only)
+
     def trim_before(self) -> None:
         """Let the active object begin on this frame."""
         with self._controller.reporting():
