@@ -163,6 +163,10 @@ class Controller:
         if self.binding is None:
             # Not now: whoever adds layers may be adding more, and the last one added becomes the active one.
             QTimer.singleShot(0, self._attach_default)
+        else:
+            QTimer.singleShot(
+                0, self._bind_keys
+            )  # it may be one of ours, made when it was first needed
         self.tell()
 
     def _on_bound(self, binding: Binding) -> None:
@@ -189,7 +193,7 @@ class Controller:
         self.tell()
 
     def _bind_keys(self) -> None:
-        for layer in self.binding.bridge.layers:
+        for layer in () if self.binding is None else self.binding.bridge.layers:
             self._keys.bind(layer)
 
     # What a person chooses
@@ -262,8 +266,6 @@ class Controller:
             self._workspace.follow_display(self.settings)
             corners = self.binding.index_of(start), self.binding.index_of(stop)
             self.session.add(BoxPrompt(self.active_object, *corners))
-        if self.binding is not None:
-            self._bind_keys()  # the first box, refused or not, has made its layer
 
     def _draft_box(self, start: tuple[float, ...], stop: tuple[float, ...]) -> None:
         with self.reporting():

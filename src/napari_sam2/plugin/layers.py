@@ -15,6 +15,7 @@ from napari_sam2.core.ids import FrameIndex
 from napari_sam2.core.masks import EMPTY_BOX, Box
 from napari_sam2.core.session import Session
 from napari_sam2.core.state import SessionState, changed_frames
+from napari_sam2.plugin.candidates import CandidateContours
 from napari_sam2.plugin.choices import shape_of
 from napari_sam2.plugin.positions import (
     SPATIAL,
@@ -74,6 +75,9 @@ class LayerBridge:
         self.labels: Labels | None = None
         self.prompts = PromptLayers(viewer, image, session, settings)
         self.window = WindowFrame(viewer, session, self.prompts, lambda: self.current_frame)
+        self.candidates = CandidateContours(
+            viewer, session, self.prompts, lambda: self.current_frame
+        )
         self._settings = settings
         self._is_stale = False
         self._drawn = SessionState()
@@ -91,6 +95,7 @@ class LayerBridge:
         self._catch_up()
         self.prompts.open()
         self.window.open()
+        self.candidates.open()
         self._follow_image()
         for name in SPATIAL:
             getattr(self.image.events, name).connect(self._follow_image)
@@ -112,6 +117,7 @@ class LayerBridge:
         self.session.run_finished.disconnect(self._tidy_up, missing_ok=True)
         if self.labels is not None:
             self.labels.events.editable.disconnect(self._stay_read_only)
+        self.candidates.close()
         self.window.close()
         self.prompts.close()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
@@ -275,6 +281,7 @@ class LayerBridge:
     def mark_active(self, object_id: int) -> None:
         """Let the labels layer point at the active object, and show its window."""
         self.window.follow(object_id)
+        self.candidates.follow(object_id)
         if self.labels is not None and self.labels.selected_label != object_id:
             self.labels.selected_label = object_id
 

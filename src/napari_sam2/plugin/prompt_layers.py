@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,9 @@ BOX = "cyan"
 WINDOW = "#FFFFFF80"
 """Thin and half transparent: it tells where the model looked, and is nothing that a person said."""
 
+CANDIDATE = "#FFFFFFB0"
+"""White: an answer that was not chosen."""
+
 HINT = "#F0E442"
 """Yellow: a place worth a click."""
 
@@ -40,6 +43,7 @@ class PromptLayers:
         self._draft: tuple[int, PromptBox] | None = None
         self._window: tuple[int, PromptBox] | None = None
         self._hint: tuple[int, tuple[int, int]] | None = None
+        self._contours: tuple[tuple[int, np.ndarray], ...] = ()
 
     def open(self) -> None:
         """Make the points layer, or take up that of last time, and draw."""
@@ -82,6 +86,12 @@ class PromptLayers:
         """Show a pixel (frame, (y, x)) that is worth a click, or none."""
         if place != self._hint:
             self._hint = place
+            self._draw_boxes()
+
+    def show_contours(self, contours: tuple[tuple[int, np.ndarray], ...]) -> None:
+        """Show closed paths (frame, (N, 2) of (y, x)), or none."""
+        if contours or self._contours:
+            self._contours = contours
             self._draw_boxes()
 
     def hide_draft(self) -> None:
@@ -147,7 +157,7 @@ class PromptLayers:
             colors.append(HINT)
             widths.append(self._edge_width)
         if self.boxes is None or self.boxes not in self._viewer.layers:
-            if not rectangles:
+            if not rectangles and not self._contours:
                 return
             self.boxes = self._new_boxes()
         boxes = self.boxes
@@ -158,6 +168,13 @@ class PromptLayers:
                 rectangles,
                 edge_width=widths,
                 edge_color=colors,
+                face_color="transparent",
+            )
+        if self._contours:
+            boxes.add_polygons(
+                [self._lifted(*item) for item in self._contours],
+                edge_width=self._edge_width / 2,
+                edge_color=CANDIDATE,
                 face_color="transparent",
             )
         self._stay_read_only()
@@ -187,7 +204,10 @@ class PromptLayers:
     def _corners(self, frame: int, box: PromptBox) -> list[tuple[float, ...]]:
         y0, x0, y1, x1 = box
         corners = ((y0, x0), (y0, x1), (y1, x1), (y1, x0))
-        return [self._session.stack_view.lift(frame, y, x) for y, x in corners]
+        return self._lifted(frame, corners)
+
+    def _lifted(self, frame: int, path: Iterable[Sequence[float]]) -> list[tuple[float, ...]]:
+        return [self._session.stack_view.lift(frame, y, x) for y, x in path]
 
     @property
     def _around_hint(self) -> tuple[int, PromptBox]:
