@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,6 +54,12 @@ def test_what_people_read_is_the_key_itself():
         assert action.shown == spelled
         assert action.tip
         assert action.title
+
+
+def test_the_documentation_lists_every_key():
+    page = (Path(__file__).parents[2] / "docs" / "annotating.md").read_text()
+    for action in ACTIONS:
+        assert f"| `{action.shown}` | {action.title} | {action.tip} |" in page
 
 
 def test_tooltips_and_buttons_name_the_key():

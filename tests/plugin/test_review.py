@@ -164,7 +164,7 @@ def test_n_goes_to_the_worst_frame_of_every_stretch_and_round(desk, monkeypatch)
     desk.click(2)
     desk.propagate()
     doubts = [(1, 8, 0.9), (1, 7, 0.8), (2, 4, 0.7), (1, 9, 0.6), (1, 2, 0.55)]
-    monkeypatch.setattr(desk.session, "doubtful", lambda: tuple(Doubt(*item) for item in doubts))
+    monkeypatch.setattr(desk.session, "doubtful", lambda: [Doubt(*item) for item in doubts])
     visited = []
     for key in ("N", "N", "N", "N", "Shift-N"):
         desk.press(key)
@@ -174,11 +174,15 @@ def test_n_goes_to_the_worst_frame_of_every_stretch_and_round(desk, monkeypatch)
     assert len(desk.bridge.prompts.boxes.data) == 1, "a place to click is shown"
 
 
-def test_without_doubt_n_says_so(desk, monkeypatch):
+def test_without_doubt_n_goes_to_the_least_sure_frame_and_says_so(desk, monkeypatch):
     desk.click(1)
-    monkeypatch.setattr(desk.session, "doubtful", lambda: ())
+    desk.press("N")
+    assert "propagate first" in desk.shown().message.text
+    found = {0.5: (), 0.0: (Doubt(1, 4, 0.2), Doubt(1, 5, 0.1))}
+    monkeypatch.setattr(desk.session, "doubtful", lambda least=0.5: found[least])
     desk.press("N")
     assert "No frame is doubtful" in desk.shown().message.text
+    assert desk.bridge.current_frame == 4
 
 
 def test_stretches_of_different_objects_are_apart():

@@ -81,8 +81,12 @@ class Binding:
     def use(self, worker: SafeWorker, settings: PluginSettings) -> None:
         """Answer with other settings from now on; what there is stays."""
         self._settings = settings
-        self.engine = self._engine(worker)
-        self.session.engine = self.engine
+        fresh = self._engine(worker)
+        if fresh.recipe == self.engine.recipe:
+            # The same model on another worker: nothing that it found is out of date.
+            self.engine.move_to(worker)
+        else:
+            self.session.engine = self.engine = fresh
         self.engine.load(self._failed)
 
     def open(self) -> None:

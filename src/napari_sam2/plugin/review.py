@@ -9,7 +9,7 @@ from psygnal import Signal
 
 from napari_sam2.core.doubting import Doubt
 from napari_sam2.core.errors import PromptError
-from napari_sam2.plugin.state import Message
+from napari_sam2.plugin.state import Message, Tone
 
 if TYPE_CHECKING:
     from napari_sam2.plugin.controller import Controller
@@ -124,27 +124,42 @@ class Review:
 
     def _go_doubtful(self, step: int) -> None:
         with self._controller.reporting():
-            peaks = peaks_of(self._controller.require_session().doubtful())
+            session = self._controller.require_session()
+            peaks = peaks_of(session.doubtful())
             if not peaks:
-                text = "No frame is doubtful. Look through the frames before you trust them all."
-                self._controller.message = Message(text, "done")
+                self._visit_least_sure(session.doubtful(least=0.0))
                 return
             here = self._controller.active_object, self.frame
             places = [(item.object_id, item.frame) for item in peaks]
             at = (places.index(here) + step) % len(peaks) if here in places else 0
-            self._visit(peaks[at], f"{at + 1} of {len(peaks)}")
+            self._visit(peaks[at])
+            self._tell(
+                f"Doubtful frame {at + 1} of {len(peaks)}: object {peaks[at].object_id}, frame "
+                f"{peaks[at].frame}. Click to correct, or press G if it is good.",
+                "warning",
+            )
 
-    def _visit(self, doubt: Doubt, which: str) -> None:
+    def _visit_least_sure(self, doubts: Sequence[Doubt]) -> None:
+        if not doubts:
+            self._tell("Nothing to doubt yet: propagate first.", "hint")
+            return
+        worst = doubts[0]
+        self._visit(worst)
+        self._tell(
+            f"No frame is doubtful. The least sure one is frame {worst.frame} of object "
+            f"{worst.object_id}.",
+            "done",
+        )
+
+    def _visit(self, doubt: Doubt) -> None:
         self._controller.activate(doubt.object_id)
         self._show(doubt.frame)
         bridge, session = self._controller.binding.bridge, self._controller.session
         place = session.place_to_click(doubt.object_id, doubt.frame)
         bridge.prompts.show_hint(None if place is None else (doubt.frame, place))
-        self._controller.message = Message(
-            f"Doubtful frame {which}: object {doubt.object_id}, frame {doubt.frame}. "
-            "Click to correct, or press G if it is good.",
-            "warning",
-        )
+
+    def _tell(self, text: str, tone: Tone) -> None:
+        self._controller.message = Message(text, tone)
 
 
 def peaks_of(doubts: Sequence[Doubt]) -> tuple[Doubt, ...]:

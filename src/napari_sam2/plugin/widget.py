@@ -86,7 +86,7 @@ class SamWidget(QWidget):
         content.setObjectName("sam2Dock")
         column = QVBoxLayout(content)
         column.setContentsMargins(12, 12, 12, 12)
-        column.setSpacing(14)
+        column.setSpacing(11)
         for panel in self.panels:
             column.addWidget(panel)
         column.addStretch(1)

@@ -18,9 +18,9 @@ from napari_sam2.plugin.panels.parts import Panel, button, label, side_by_side
 from napari_sam2.plugin.state import DockState, ObjectRow
 
 _ROW_HEIGHT = 26
-_SHOWN_ROWS = 8
+_SHOWN_ROWS = 6
 NUMBER, NAME, FRAMES, PROMPTED, LOWEST = range(5)
-_HEADS = ("", "Name", "Frames", "Prompts", "Lowest")
+_HEADS = ("", "Name", "Frames", "●", "Lowest")
 _TIPS = (
     "Colour and number: the value in the labels",
     "Double-click to rename",

@@ -21,8 +21,10 @@ class PropagatePanel(Panel):
     def __init__(self) -> None:
         super().__init__()
         self.propagate = button(with_key("propagate"), "main", labelled("propagate"))
-        self.backward = button("◀  Backward", tip=labelled("propagate_backward"))
-        self.forward = button("Forward  ▶", tip=labelled("propagate_forward"))
+        self.backward = button("◀", tip=labelled("propagate_backward"))
+        self.forward = button("▶", tip=labelled("propagate_forward"))
+        self.backward.setAccessibleName("Propagate backward")
+        self.forward.setAccessibleName("Propagate forward")
         self.stop = button(with_key("stop"), tip=labelled("stop"))
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -31,8 +33,7 @@ class PropagatePanel(Panel):
         self.redo = button("Redo", tip=labelled("redo"))
         for widget in (self.propagate, self.stop, self.bar, self.text):
             self.column.addWidget(widget)
-        self.column.addLayout(side_by_side(self.backward, self.forward))
-        self.column.addLayout(side_by_side(self.undo, self.redo))
+        self.column.addLayout(side_by_side(self.backward, self.forward, self.undo, self.redo))
         self.propagate.clicked.connect(lambda: self.propagate_asked.emit("both"))
         self.backward.clicked.connect(lambda: self.propagate_asked.emit("backward"))
         self.forward.clicked.connect(lambda: self.propagate_asked.emit("forward"))
