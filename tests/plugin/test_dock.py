@@ -109,7 +109,8 @@ def test_the_table_shows_the_colours_of_the_labels_and_choosing_a_row_activates_
     assert desk.controller.active_object == 1
     desk.propagate()
     desk.shown()
-    assert [table.item(1, column).text() for column in (0, 2, 3)] == ["2", "12/12", "1"]
+    assert [table.item(1, column).text() for column in (0, 2, 3)] == ["2", "12", "1"]
+    assert table.item(1, 2).toolTip() == "12 of 12 frames"
     assert table.item(1, 4).text().endswith("%")
 
 

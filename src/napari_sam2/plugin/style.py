@@ -41,7 +41,7 @@ def style_sheet(theme_name: str) -> str:
     QTableWidget::item {{ padding: 0px 3px; border: none; }}
     QTableWidget::item:selected {{ background: {field}; color: {text}; }}
     QHeaderView, QHeaderView::section {{ background: transparent; color: {quiet}; border: none;
-        padding: 2px 3px; }}
+        padding: 2px 1px; }}
     QPlainTextEdit {{ border: 1px solid {field}; border-radius: 4px; background: transparent;
         color: {text}; font-family: monospace; }}
     QProgressBar {{ border: none; border-radius: 3px; background: {field};

@@ -20,7 +20,7 @@ from napari_sam2.plugin.state import DockState, ObjectRow
 _ROW_HEIGHT = 26
 _SHOWN_ROWS = 6
 NUMBER, NAME, FRAMES, PROMPTED, LOWEST = range(5)
-_HEADS = ("", "Name", "Frames", "●", "Lowest")
+_HEADS = ("", "Name", "Done", "●", "Lowest")
 _TIPS = (
     "Colour and number: the value in the labels",
     "Double-click to rename",
@@ -122,8 +122,11 @@ class ObjectsPanel(Panel):
         for column in (FRAMES, PROMPTED, LOWEST):
             self.table.setColumnHidden(column, state.num_frames == 1)
         for number, row in enumerate(state.objects):
-            for column, text in enumerate(_cells(row, state.num_frames)):
+            for column, text in enumerate(_cells(row)):
                 self._cell(number, column).setText(text)
+            self._cell(number, NAME).setToolTip(f"{row.name}  (double-click to rename)".strip())
+            done = f"{row.num_frames} of {state.num_frames} frames"
+            self._cell(number, FRAMES).setToolTip(done)
             first = self._cell(number, NUMBER)
             first.setIcon(_swatch(row.color))
             first.setData(Qt.ItemDataRole.UserRole, row.object_id)
@@ -173,12 +176,12 @@ def _is_active_begun(state: DockState) -> bool:
     return any(row.object_id == state.active_object and row.num_prompted for row in state.objects)
 
 
-def _cells(row: ObjectRow, num_frames: int) -> tuple[str, ...]:
+def _cells(row: ObjectRow) -> tuple[str, ...]:
     number = str(row.object_id)
     if not row.num_prompted:
         return number, row.name or "click it", "", "", ""
     lowest = "" if row.lowest is None else f"{row.lowest:.0%}"
-    return number, row.name, f"{row.num_frames}/{num_frames}", str(row.num_prompted), lowest
+    return number, row.name, str(row.num_frames), str(row.num_prompted), lowest
 
 
 def _swatch(color: tuple[float, ...]) -> QIcon:
