@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
+from napari.utils.key_bindings import _vispy2appmodel, coerce_keybinding
+from napari.utils.shortcuts import default_shortcuts
+from vispy.util.keys import Key
 
 from napari_sam2.core.errors import OptionError
-from napari_sam2.plugin.actions import ACTIONS, KeyBindings, labelled, with_key
+from napari_sam2.plugin.actions import ACTIONS, KeyBindings, commands_of, labelled, with_key
 from napari_sam2.plugin.controller import Controller
 from napari_sam2.plugin.settings import PluginSettings
 
+SAME_MEANING = {"M", "Delete", "Escape"}
+"""Keys that do on our layers what napari does with them elsewhere: a new label, delete a point, leave a drawing."""
 
-def test_keys_are_unique_and_every_action_is_a_method_of_the_controller():
+
+def test_keys_are_unique_and_every_action_is_a_method_of_the_controller_or_its_parts():
     assert len({action.key for action in ACTIONS}) == len(ACTIONS)
-    assert all(callable(getattr(Controller, action.name)) for action in ACTIONS)
+    commands = commands_of(Controller(ViewerModel()))
+    assert list(commands) == [action.name for action in ACTIONS]
+    assert all(callable(command) for command in commands.values())
+
+
+def test_no_key_has_another_meaning_in_napari():
+    native = {
+        str(key) for keys in default_shortcuts.values() for key in map(coerce_keybinding, keys)
+    }
+    ours = {action.key: str(coerce_keybinding(action.key)) for action in ACTIONS}
+    taken = {key for key, spelled in ours.items() if spelled in native}
+    # T draws a path in a Shapes layer; ours is read-only, and is left alone on any other.
+    assert taken <= SAME_MEANING | {"T"}
+
+
+def test_every_key_arrives_from_a_keyboard():
+    """Shift turns [ into another character, and napari drops what that gives."""
+    for action in ACTIONS:
+        *modifiers, key = action.key.split("-")
+        event = SimpleNamespace(key=Key(key), modifiers=[Key(name) for name in modifiers])
+        assert _vispy2appmodel(event) == coerce_keybinding(action.key), action.key
+
+
+def test_what_people_read_is_the_key_itself():
+    for action in ACTIONS:
+        spelled = action.key.replace("Control", "Ctrl").replace("-", "+")
+        spelled = spelled.replace("Escape", "Esc").replace("Delete", "Del")
+        assert action.shown == spelled
+        assert action.tip
+        assert action.title
+
+
+def test_the_documentation_lists_every_key():
+    page = (Path(__file__).parents[2] / "docs" / "annotating.md").read_text()
+    for action in ACTIONS:
+        assert f"| `{action.shown}` | {action.title} | {action.tip} |" in page
 
 
 def test_tooltips_and_buttons_name_the_key():

@@ -96,7 +96,7 @@ def test_every_situation_has_its_sentence(now, said):
     assert said in next_step(now).text
 
 
-def test_the_list_shows_the_colours_of_the_labels_and_choosing_a_row_activates_it(desk):
+def test_the_table_shows_the_colours_of_the_labels_and_choosing_a_row_activates_it(desk):
     desk.click(1)
     desk.press("M")
     desk.click(2)
@@ -104,11 +104,14 @@ def test_the_list_shows_the_colours_of_the_labels_and_choosing_a_row_activates_i
     assert [row.object_id for row in rows] == [1, 2]
     for row in rows:
         np.testing.assert_allclose(row.color, desk.bridge.labels.get_color(row.object_id))
-    desk.dock.objects.list.setCurrentRow(0)
+    table = desk.dock.objects.table
+    table.setCurrentCell(0, 2)
     assert desk.controller.active_object == 1
     desk.propagate()
     desk.shown()
-    assert "12 of 12 frames" in desk.dock.objects.list.item(1).text()
+    assert [table.item(1, column).text() for column in (0, 2, 3)] == ["2", "12", "1"]
+    assert table.item(1, 2).toolTip() == "12 of 12 frames"
+    assert table.item(1, 4).text().endswith("%")
 
 
 def test_the_buttons_do_what_the_keys_do(desk):

@@ -38,7 +38,7 @@ class Window:
 
     def picture(self, name):
         self.qtbot.wait(400)
-        next(iter(self.viewer.window.dock_widgets.values())).show_now()
+        self.dock.show_now()
         self.qtbot.wait(50)
         picture = self.viewer.window.screenshot(flash=False, canvas_only=False)
         iio.imwrite(self.folder / f"{name}.png", picture[..., :3])
@@ -66,6 +66,25 @@ class Window:
         factors = [float((1 * a).to(b).magnitude) for a, b in zip(image.units, shown, strict=True)]
         self.controller.click(gesture, tuple(np.array(image.data_to_world(index)) * factors))
         self.wait_for_answers()
+
+    @property
+    def dock(self):
+        return next(iter(self.viewer.window.dock_widgets.values()))
+
+    def make_narrow(self):
+        """Make the dock 300 pixels wide."""
+        self.dock.setFixedWidth(300)
+
+    def review_the_worst_frame(self, name):
+        """Name the first object, find two of its frames good, and go to the frame most in doubt."""
+        session, review = self.controller.session, self.controller.review
+        first = session.objects[0]
+        self.controller.shaping.rename(first, name)
+        self.controller.activate(first)
+        for frame in (3, 9):
+            review.go_to(frame)
+            review.lock()
+        review.next_doubtful()
 
     def wait_for_answers(self):
         engine = self.controller.binding.engine
@@ -117,6 +136,8 @@ def test_a_time_lapse_from_the_empty_window_to_the_last_frame(open_window):
     window.wait_for_run()
     window.go_to(16)
     window.picture("dock_done")
+    window.review_the_worst_frame("mother cell")
+    window.picture("dock_quality")
     found = window.controller.binding.bridge.labels.data
     assert found[1:].any(axis=(1, 2)).all()
 
@@ -133,3 +154,7 @@ def test_a_ct_volume_in_the_light_theme(open_window):
     window.wait_for_run()
     window.go_to(middle + 2)
     window.picture("dock_ct_light")
+    window.make_narrow()
+    window.review_the_worst_frame("liver")
+    window.dock.log.fold.click()
+    window.picture("dock_narrow")

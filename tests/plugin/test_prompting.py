@@ -113,6 +113,7 @@ def test_the_box_is_seen_while_it_is_drawn_and_gone_when_refused(desk, caplog):
     desk.controller.draw_box(desk.world(0, 5, 5), desk.world(0, 5, 5))
     assert len(desk.bridge.prompts.boxes.data) == 0
     assert "no area" in desk.controller.message.text
+    desk.qtbot.wait(10)
     desk.viewer.layers.selection.active = desk.bridge.prompts.boxes
     desk.press("T")
     assert not desk.controller.is_positive, (

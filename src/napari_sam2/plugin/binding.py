@@ -9,11 +9,13 @@ from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.axes import StackView
 from napari_sam2.core.errors import ImageError, NapariSam2Error
 from napari_sam2.core.extent import WHOLE
+from napari_sam2.core.run import Run
 from napari_sam2.core.session import Session
 from napari_sam2.plugin.choices import pixels_of
 from napari_sam2.plugin.engine import WorkerEngine
 from napari_sam2.plugin.layers import LayerBridge
 from napari_sam2.plugin.positions import displayed_axes, to_data
+from napari_sam2.plugin.quality import QualityWatch
 from napari_sam2.plugin.recipe import Recipe
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.plugin.worker import SafeWorker
@@ -62,8 +64,9 @@ class Binding:
         self._limits = limits
         self.engine = self._engine(worker)
         self.session = Session(self.frames, self.engine, stack_view=stack_view)
+        self.quality = QualityWatch(self.session)
         self.bridge = LayerBridge(viewer, image, self.session, settings)
-        self.has_news = False
+        self.stopped_run = 0  # the number of the last run, if somebody stopped it
         self._has_told_nonfinite = False
 
     def _engine(self, worker: SafeWorker) -> WorkerEngine:
@@ -78,14 +81,17 @@ class Binding:
     def use(self, worker: SafeWorker, settings: PluginSettings) -> None:
         """Answer with other settings from now on; what there is stays."""
         self._settings = settings
-        self.engine = self._engine(worker)
-        self.session.engine = self.engine
+        fresh = self._engine(worker)
+        if fresh.recipe == self.engine.recipe:
+            # The same model on another worker: nothing that it found is out of date.
+            self.engine.move_to(worker)
+        else:
+            self.session.engine = self.engine = fresh
         self.engine.load(self._failed)
 
     def open(self) -> None:
         """Show the session in the viewer."""
         self.bridge.open()
-        self.session.prompts_changed.connect(self._note_news)
         self.session.run_finished.connect(self._note_run)
         self.session.history_changed.connect(self._changed)
         self.session.frame_committed.connect(self._note_frames, max_args=0)
@@ -98,7 +104,6 @@ class Binding:
             run.finish()
         self.bridge.close()
         for signal, slot in (
-            (self.session.prompts_changed, self._note_news),
             (self.session.run_finished, self._note_run),
             (self.session.history_changed, self._changed),
             (self.session.frame_committed, self._note_frames),
@@ -116,11 +121,8 @@ class Binding:
             )
         self._changed()
 
-    def _note_news(self, _object_id: int, _frame: int) -> None:
-        self.has_news = True
-
-    def _note_run(self, run: object) -> None:
-        self.has_news = self.has_news and not run.is_complete
+    def _note_run(self, run: Run) -> None:
+        self.stopped_run = run.number if run.is_cancelled and not run.is_complete else 0
         self._changed()
 
     @property
@@ -149,10 +151,8 @@ class Binding:
 
     @property
     def is_done(self) -> bool:
-        """Whether every object has a mask on every frame and nothing was said since."""
-        if self.has_news:
-            return False
-        return all(
+        """Whether every object has a mask on every frame and no mask is out of date."""
+        return not self.session.changed and all(
             self.num_frames_of(object_id) == self._num_expected(object_id)
             for object_id in self.session.objects
         )

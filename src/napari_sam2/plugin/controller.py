@@ -15,14 +15,16 @@ from napari_sam2.core.messages import Direction
 from napari_sam2.core.prompts import BoxPrompt, PointPrompt
 from napari_sam2.core.session import Session
 from napari_sam2.plugin import choices
-from napari_sam2.plugin.actions import ACTIONS, KeyBindings
+from napari_sam2.plugin.actions import KeyBindings, commands_of
 from napari_sam2.plugin.activity import ActivityBar
 from napari_sam2.plugin.binding import Binding
 from napari_sam2.plugin.downloads import Download
 from napari_sam2.plugin.mouse import Gesture, MouseIntents, MouseTool
 from napari_sam2.plugin.recipe import make_segmenter
 from napari_sam2.plugin.reports import report
+from napari_sam2.plugin.review import Review
 from napari_sam2.plugin.settings import PluginSettings
+from napari_sam2.plugin.shaping import Shaping, expected_daughters
 from napari_sam2.plugin.state import Message
 from napari_sam2.plugin.worker import MakeSegmenter
 from napari_sam2.plugin.workspace import DEFAULT_AXIS, Workspace, describe_loss
@@ -66,7 +68,8 @@ class Controller:
         self._workspace.unbound.connect(self._on_unbound)
         self._workspace.layer_lost.connect(self._on_lost)
         self._mouse: MouseTool | None = None
-        self._keys = KeyBindings({item.name: getattr(self, item.name) for item in ACTIONS})
+        self.review, self.shaping = Review(self), Shaping(self)
+        self._keys = KeyBindings(commands_of(self))
         self._activity = ActivityBar()
 
     # Life
@@ -91,6 +94,12 @@ class Controller:
         """The session of the image in use."""
         return None if self.binding is None else self.binding.session
 
+    def require_session(self) -> Session:
+        """Return the session, or say that there is none."""
+        if self.session is None:
+            raise PropagationError("no image is being annotated", remedy="open one first")
+        return self.session
+
     @property
     def is_open(self) -> bool:
         """Whether keys, mouse and worker are at work."""
@@ -106,6 +115,7 @@ class Controller:
             MouseIntents(self._is_listening, self.click, self._draft_box, self.draw_box),
         )
         self._keys.bind(self.viewer)
+        self.viewer.dims.events.current_step.connect(self.review.follow)
         self.viewer.layers.events.inserted.connect(self._on_layers)
         self.viewer.layers.events.removed.connect(self._on_layers)
         self._attach_default()
@@ -122,6 +132,7 @@ class Controller:
         if self.is_viewer_there:
             self._keys.release()
             self._mouse.release()
+            self.viewer.dims.events.current_step.disconnect(self.review.follow)
             self.viewer.layers.events.inserted.disconnect(self._on_layers)
             self.viewer.layers.events.removed.disconnect(self._on_layers)
 
@@ -152,6 +163,10 @@ class Controller:
         if self.binding is None:
             # Not now: whoever adds layers may be adding more, and the last one added becomes the active one.
             QTimer.singleShot(0, self._attach_default)
+        else:
+            QTimer.singleShot(
+                0, self._bind_keys
+            )  # it may be one of ours, made when it was first needed
         self.tell()
 
     def _on_bound(self, binding: Binding) -> None:
@@ -178,7 +193,7 @@ class Controller:
         self.tell()
 
     def _bind_keys(self) -> None:
-        for layer in self.binding.bridge.layers:
+        for layer in () if self.binding is None else self.binding.bridge.layers:
             self._keys.bind(layer)
 
     # What a person chooses
@@ -191,7 +206,7 @@ class Controller:
     def choose_axis(self, axis: int | None) -> None:
         """Count frames along another axis; only possible while there is no object."""
         with self.reporting():
-            if self._has_session().objects:
+            if self.require_session().objects:
                 raise PropagationError(
                     "objects are tied to their frame axis", remedy="undo or remove them first"
                 )
@@ -235,8 +250,14 @@ class Controller:
             if gesture == "pick":
                 self._pick(index)
             else:
-                is_positive = self.is_positive and gesture == "point"
-                self.session.add(PointPrompt(self.active_object, index, is_positive))
+                self._point(index, self.is_positive and gesture == "point")
+
+    def _point(self, index: tuple[float, ...], is_positive: bool) -> None:
+        there = self.shaping.point_clicked(index)
+        if there is None:
+            self.session.add(PointPrompt(self.active_object, index, is_positive))
+        elif there.is_positive != is_positive:
+            self.session.flip_point(self.active_object, there.frame, there.position)
 
     def draw_box(self, start: tuple[float, ...], stop: tuple[float, ...]) -> None:
         """Add a box between two world positions."""
@@ -245,8 +266,6 @@ class Controller:
             self._workspace.follow_display(self.settings)
             corners = self.binding.index_of(start), self.binding.index_of(stop)
             self.session.add(BoxPrompt(self.active_object, *corners))
-        if self.binding is not None:
-            self._bind_keys()  # the first box, refused or not, has made its layer
 
     def _draft_box(self, start: tuple[float, ...], stop: tuple[float, ...]) -> None:
         with self.reporting():
@@ -262,8 +281,10 @@ class Controller:
 
     def next_object(self) -> None:
         """Let the next click start a new object; pressing twice makes no gap."""
-        if self.session is not None and self.active_object in self.session.objects:
-            self.activate(self.session.next_object_id)
+        session = self.session
+        if session is not None and self.active_object in session.objects:
+            daughters = expected_daughters(session)
+            self.activate(daughters[0] if daughters else session.next_object_id)
 
     def previous_object(self) -> None:
         """Go back to the object before the active one."""
@@ -288,15 +309,28 @@ class Controller:
         self.is_positive = is_positive
         self.tell()
 
+    def toggle_hidden(self) -> None:
+        """Hide masks and prompts, or show them again."""
+        if self.binding is not None:
+            self.binding.bridge.toggle_visible()
+
     def propagate(self, direction: Direction = "both") -> None:
-        """Carry all objects along the frames, in the worker."""
+        """Carry what is missing or has changed along the frames, in the worker; after a stop, the rest of it."""
         with self.reporting():
-            run = self._has_session().propagate(direction)
+            run = self.require_session().propagate_changed(direction)
             if run.total:
                 self.binding.engine.drive(run, self._on_run_ended)
             else:
                 run.finish()
-                self.message = Message("Nothing to propagate: every frame has its prompt.", "done")
+                self.message = Message("Nothing to propagate: every frame is up to date.", "done")
+
+    def propagate_forward(self) -> None:
+        """Carry what has changed to later frames."""
+        self.propagate("forward")
+
+    def propagate_backward(self) -> None:
+        """Carry what has changed to earlier frames."""
+        self.propagate("backward")
 
     def stop(self) -> None:
         """Stop the run, or the download, after the step in work; what is done is kept."""
@@ -349,7 +383,7 @@ class Controller:
     def _on_run_finished(self, run: Any) -> None:
         self._activity.end()
         if run.is_cancelled and not run.is_complete:
-            text = "Stopped. What is done is kept; propagate again to continue there."
+            text = "Stopped. What is done is kept; Shift+S continues there."
             self.message = Message(text, "done")
         self.tell()
 
@@ -361,11 +395,6 @@ class Controller:
         self.message = Message(f"{text[:1].upper()}{text[1:]}.", "warning")
 
     # Small steps
-
-    def _has_session(self) -> Session:
-        if self.session is None:
-            raise PropagationError("no image is being annotated", remedy="open one first")
-        return self.session
 
     def _is_listening(self) -> bool:
         """Clicks are prompts while one of our layers, or the image, is selected and no tool of napari is in hand."""

@@ -44,6 +44,11 @@ class WorkerEngine:
         self.num_waiting = 0
         self.is_loaded = False
 
+    def move_to(self, worker: SafeWorker) -> None:
+        """Send requests to another worker from now on; the earlier one answers no more."""
+        if worker is not self._worker:
+            self._worker, self.num_waiting, self.is_loaded = worker, 0, False
+
     def load(self, failed: Callable[[NapariSam2Error], None]) -> None:
         """Have the model made ready before the first click."""
 

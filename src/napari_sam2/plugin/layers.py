@@ -15,8 +15,16 @@ from napari_sam2.core.ids import FrameIndex
 from napari_sam2.core.masks import EMPTY_BOX, Box
 from napari_sam2.core.session import Session
 from napari_sam2.core.state import SessionState, changed_frames
+from napari_sam2.plugin.candidates import CandidateContours
 from napari_sam2.plugin.choices import shape_of
-from napari_sam2.plugin.positions import SPATIAL, current_index, place_like, spatial_attributes
+from napari_sam2.plugin.positions import (
+    SPATIAL,
+    current_index,
+    matrix_of,
+    place_like,
+    spatial_attributes,
+    to_world,
+)
 from napari_sam2.plugin.prompt_layers import PromptLayers
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.plugin.window_frame import WindowFrame
@@ -67,6 +75,9 @@ class LayerBridge:
         self.labels: Labels | None = None
         self.prompts = PromptLayers(viewer, image, session, settings)
         self.window = WindowFrame(viewer, session, self.prompts, lambda: self.current_frame)
+        self.candidates = CandidateContours(
+            viewer, session, self.prompts, lambda: self.current_frame
+        )
         self._settings = settings
         self._is_stale = False
         self._drawn = SessionState()
@@ -84,6 +95,7 @@ class LayerBridge:
         self._catch_up()
         self.prompts.open()
         self.window.open()
+        self.candidates.open()
         self._follow_image()
         for name in SPATIAL:
             getattr(self.image.events, name).connect(self._follow_image)
@@ -105,6 +117,7 @@ class LayerBridge:
         self.session.run_finished.disconnect(self._tidy_up, missing_ok=True)
         if self.labels is not None:
             self.labels.events.editable.disconnect(self._stay_read_only)
+        self.candidates.close()
         self.window.close()
         self.prompts.close()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
@@ -213,9 +226,45 @@ class LayerBridge:
         frame = 0 if view.frame_axis is None else round(index[view.frame_axis])
         return frame if 0 <= frame < len(self.session.frames) else None
 
+    def show_frame(self, frame: int) -> None:
+        """Move the sliders to a frame."""
+        index = list(current_index(self.image, self._viewer))
+        view = self.session.stack_view
+        moved = dict(view.fixed)
+        if view.frame_axis is not None:
+            moved[view.frame_axis] = frame
+        for axis, at in moved.items():
+            index[axis] = at
+        world = to_world(self.image, self._viewer, index)
+        extra = self._viewer.dims.ndim - self.image.ndim
+        for axis in moved:
+            self._viewer.dims.set_point(axis + extra, world[axis])
+
+    @property
+    def shows_only_active(self) -> bool:
+        """Whether the masks of all other objects are hidden."""
+        return self.labels is not None and self.labels.show_selected_label
+
+    def show_only_active(self, is_only: bool) -> None:
+        """Hide the masks of all objects but the active one, or show them again."""
+        self.labels.show_selected_label = is_only
+
+    def toggle_visible(self) -> None:
+        """Hide all our layers, or show them again."""
+        is_visible = not any(layer.visible for layer in self.layers)
+        for layer in self.layers:
+            layer.visible = is_visible
+
     def is_shown(self, frame: int) -> bool:
         """Say whether a frame can be seen now."""
         return self._viewer.dims.ndisplay == 3 or self.current_frame == frame
+
+    def pixels_on_screen(self, distance: float) -> float:
+        """Return how many frame pixels a distance on the screen covers."""
+        row, column = self.session.stack_view.row_axis, self.session.stack_view.column_axis
+        matrix = matrix_of(self.image)[:-1]
+        size = min(np.linalg.norm(matrix[:, row]), np.linalg.norm(matrix[:, column]))
+        return float(distance / max(self._viewer.scene.camera.zoom * size, 1e-9))
 
     def object_at(self, frame: int, y: float, x: float) -> int:
         """Return the object drawn at a position, 0 if there is none."""
@@ -232,6 +281,7 @@ class LayerBridge:
     def mark_active(self, object_id: int) -> None:
         """Let the labels layer point at the active object, and show its window."""
         self.window.follow(object_id)
+        self.candidates.follow(object_id)
         if self.labels is not None and self.labels.selected_label != object_id:
             self.labels.selected_label = object_id
 

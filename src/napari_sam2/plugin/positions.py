@@ -37,6 +37,11 @@ def to_data(layer: Layer, viewer: ViewerModel, world: Sequence[float]) -> tuple[
     return as_tuple(world_to_data(position[None], matrix_of(layer))[0])
 
 
+def to_world(layer: Layer, viewer: ViewerModel, index: Sequence[float]) -> tuple[float, ...]:
+    """Return the world position of a data index, in the viewer's units; the inverse of `to_data`."""
+    return as_tuple(np.asarray(layer.data_to_world(index)) / _unit_factors(layer, viewer))
+
+
 def current_index(layer: Layer, viewer: ViewerModel) -> tuple[float, ...]:
     """Return the data index that the sliders of the viewer stand at."""
     return to_data(layer, viewer, viewer.dims.point)

@@ -6,6 +6,7 @@ from napari_sam2.plugin import choices
 from napari_sam2.plugin.binding import Binding
 from napari_sam2.plugin.controller import Controller
 from napari_sam2.plugin.hints import Situation, next_step
+from napari_sam2.plugin.shaping import expected_daughters
 from napari_sam2.plugin.state import DockState, Message, ObjectRow, Progress
 
 
@@ -39,20 +40,31 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
         axis_locked="Fixed while there are objects" if session.objects else "",
         objects=_rows(binding, controller.active_object),
         can_propagate=bool(session.objects) and is_stack and is_idle,
+        is_stopped=bool(binding.stopped_run),
         num_frames=len(binding.frames),
+        frame=binding.bridge.current_frame,
+        marks=binding.quality.marks_of(controller.active_object, binding.stopped_run),
+        shows_only_active=binding.bridge.shows_only_active,
+        log=session.log,
         undo_action=session.undo_action,
         redo_action=session.redo_action,
     )
 
 
 def _rows(binding: Binding, active: int) -> tuple[ObjectRow, ...]:
-    rows = []
-    for object_id in sorted({*binding.session.objects, active}):
-        known = binding.session.state.objects.get(object_id)
-        frames = 0 if known is None else binding.num_frames_of(object_id)
-        prompted = 0 if known is None else len(known.prompts)
-        rows.append(ObjectRow(object_id, binding.bridge.color_of(object_id), frames, prompted))
-    return tuple(rows)
+    session = binding.session
+    listed = {*session.objects, *expected_daughters(session), active}
+    return tuple(_row(binding, object_id) for object_id in sorted(listed))
+
+
+def _row(binding: Binding, object_id: int) -> ObjectRow:
+    session, color = binding.session, binding.bridge.color_of(object_id)
+    known = session.state.objects.get(object_id)
+    name = session.state.info(object_id).name
+    if known is None:
+        return ObjectRow(object_id, color, 0, 0, name)
+    frames, lowest = binding.num_frames_of(object_id), binding.quality.lowest_of(object_id)
+    return ObjectRow(object_id, color, frames, len(known.prompts), name, lowest)
 
 
 def _progress(controller: Controller) -> Progress | None:
@@ -86,7 +98,7 @@ def _message(controller: Controller, missing: int) -> Message:
             is_loaded=binding.engine.is_loaded,
             is_running=session.run is not None,
             is_stopping=session.run is not None and session.run.is_cancelled,
-            num_untracked=0 if binding.is_done else 1,
+            num_untracked=0 if session.run is not None or binding.is_done else 1,
             missing_model=controller.settings.model if missing else "",
         )
     )

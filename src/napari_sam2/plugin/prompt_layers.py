@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,12 @@ BOX = "cyan"
 WINDOW = "#FFFFFF80"
 """Thin and half transparent: it tells where the model looked, and is nothing that a person said."""
 
+CANDIDATE = "#FFFFFFB0"
+"""White: an answer that was not chosen."""
+
+HINT = "#F0E442"
+"""Yellow: a place worth a click."""
+
 
 class PromptLayers:
     """Draws points, and boxes once there are any. People edit prompts through the session, so both are read-only."""
@@ -36,6 +42,8 @@ class PromptLayers:
         self._drawn: object = None
         self._draft: tuple[int, PromptBox] | None = None
         self._window: tuple[int, PromptBox] | None = None
+        self._hint: tuple[int, tuple[int, int]] | None = None
+        self._contours: tuple[tuple[int, np.ndarray], ...] = ()
 
     def open(self) -> None:
         """Make the points layer, or take up that of last time, and draw."""
@@ -58,7 +66,7 @@ class PromptLayers:
         """Draw all prompts, if they are not what was drawn last."""
         prompts = self._session.prompts
         if prompts != self._drawn:
-            self._drawn = prompts
+            self._drawn, self._hint = prompts, None
             self._draw_points()
             self._draw_boxes()
             self._stay_read_only()
@@ -72,6 +80,18 @@ class PromptLayers:
         """Show which window of a frame the model looked at, (frame, box), or none."""
         if window != self._window:
             self._window = window
+            self._draw_boxes()
+
+    def show_hint(self, place: tuple[int, tuple[int, int]] | None) -> None:
+        """Show a pixel (frame, (y, x)) that is worth a click, or none."""
+        if place != self._hint:
+            self._hint = place
+            self._draw_boxes()
+
+    def show_contours(self, contours: tuple[tuple[int, np.ndarray], ...]) -> None:
+        """Show closed paths (frame, (N, 2) of (y, x)), or none."""
+        if contours or self._contours:
+            self._contours = contours
             self._draw_boxes()
 
     def hide_draft(self) -> None:
@@ -132,8 +152,12 @@ class PromptLayers:
             rectangles.append(self._corners(*self._window))
             colors.append(WINDOW)
             widths.append(self._edge_width / 2)
+        if self._hint is not None:
+            rectangles.append(self._corners(*self._around_hint))
+            colors.append(HINT)
+            widths.append(self._edge_width)
         if self.boxes is None or self.boxes not in self._viewer.layers:
-            if not rectangles:
+            if not rectangles and not self._contours:
                 return
             self.boxes = self._new_boxes()
         boxes = self.boxes
@@ -144,6 +168,13 @@ class PromptLayers:
                 rectangles,
                 edge_width=widths,
                 edge_color=colors,
+                face_color="transparent",
+            )
+        if self._contours:
+            boxes.add_polygons(
+                [self._lifted(*item) for item in self._contours],
+                edge_width=self._edge_width / 2,
+                edge_color=CANDIDATE,
                 face_color="transparent",
             )
         self._stay_read_only()
@@ -173,7 +204,16 @@ class PromptLayers:
     def _corners(self, frame: int, box: PromptBox) -> list[tuple[float, ...]]:
         y0, x0, y1, x1 = box
         corners = ((y0, x0), (y0, x1), (y1, x1), (y1, x0))
-        return [self._session.stack_view.lift(frame, y, x) for y, x in corners]
+        return self._lifted(frame, corners)
+
+    def _lifted(self, frame: int, path: Iterable[Sequence[float]]) -> list[tuple[float, ...]]:
+        return [self._session.stack_view.lift(frame, y, x) for y, x in path]
+
+    @property
+    def _around_hint(self) -> tuple[int, PromptBox]:
+        frame, (y, x) = self._hint
+        reach = 4 * self._edge_width
+        return frame, (y - reach, x - reach, y + reach, x + reach)
 
     @property
     def _edge_width(self) -> float:

@@ -7,6 +7,8 @@ from typing import Literal
 
 Tone = Literal["hint", "busy", "done", "warning", "error"]
 
+FrameKind = Literal["prompted", "locked", "done", "doubtful", "absent", "missing"]
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -27,12 +29,27 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRow:
-    """One object of the list. `color`: RGBA from 0 to 1, as in the labels."""
+    """One object of the table.
+
+    `color`: RGBA from 0 to 1, as in the labels; `num_frames`: on so many it is known; `lowest`: how sure its worst
+    tracked frame is, 0 to 1, None if nothing was tracked.
+    """
 
     object_id: int
     color: tuple[float, ...]
     num_frames: int
     num_prompted: int
+    name: str = ""
+    lowest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMark:
+    """One frame of the strip. `doubt`: 0 to 1; `is_stopped`: found by a run that was stopped."""
+
+    kind: FrameKind
+    doubt: float = 0.0
+    is_stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +68,9 @@ class DockState:
 
     `images`, `axes`, `models`: what can be chosen; `image`, `axis`, `model`: what is. `axis_locked`: why the axis
     cannot be changed now, or "". `focus`: whether small objects are followed in windows. `download_size`: of the
-    chosen model in MB if it is not on this computer, else 0.
+    chosen model in MB if it is not on this computer, else 0. `is_stopped`: the last run was stopped and can be
+    resumed. `frame`: the one that is shown; `marks`: how all frames of the active object stand; `log`: all actions as
+    Python.
     """
 
     message: Message
@@ -69,7 +88,12 @@ class DockState:
     is_positive: bool = True
     progress: Progress | None = None
     can_propagate: bool = False
+    is_stopped: bool = False
     num_frames: int = 0
+    frame: int | None = None
+    marks: tuple[FrameMark, ...] = ()
+    shows_only_active: bool = False
+    log: tuple[str, ...] = ()
     undo_action: str = ""
     redo_action: str = ""
     has_session: bool = field(default=False)

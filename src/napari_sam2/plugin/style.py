@@ -27,15 +27,23 @@ def style_sheet(theme_name: str) -> str:
     QFrame[role="message"][tone="hint"], QFrame[role="message"][tone="done"] {{
         border-left: 3px solid {ACCENT}; }}
     QPushButton {{ padding: 5px 8px; border-radius: 4px; min-height: 16px; }}
+    QPushButton:checked {{ background: {line}; }}
+    QPushButton[role="fold"], QPushButton[role="fold"]:checked {{ background: transparent;
+        color: {quiet}; font-weight: 600; text-align: left; padding: 5px 0px; }}
     QPushButton[role="main"] {{ background: {ACCENT}; color: white; font-weight: 600; }}
     QPushButton[role="main"]:hover {{ background: #00B383; }}
     QPushButton[role="main"]:disabled {{ background: {field}; color: {line}; }}
     QPushButton[role="sign"] {{ text-align: center; }}
     QPushButton[role="sign"][sign="positive"]:checked {{ background: {POSITIVE}; color: white; }}
     QPushButton[role="sign"][sign="negative"]:checked {{ background: {NEGATIVE}; color: white; }}
-    QListWidget {{ border: 1px solid {field}; border-radius: 4px; padding: 2px; }}
-    QListWidget::item {{ padding: 3px 4px; border-radius: 3px; }}
-    QListWidget::item:selected {{ background: {field}; color: {text}; }}
+    QTableWidget {{ border: 1px solid {field}; border-radius: 4px; background: transparent;
+        alternate-background-color: transparent; }}
+    QTableWidget::item {{ padding: 0px 3px; border: none; }}
+    QTableWidget::item:selected {{ background: {field}; color: {text}; }}
+    QHeaderView, QHeaderView::section {{ background: transparent; color: {quiet}; border: none;
+        padding: 2px 1px; }}
+    QPlainTextEdit {{ border: 1px solid {field}; border-radius: 4px; background: transparent;
+        color: {text}; font-family: monospace; }}
     QProgressBar {{ border: none; border-radius: 3px; background: {field};
         min-height: 6px; max-height: 6px; }}
     QProgressBar::chunk {{ background: {ACCENT}; border-radius: 3px; }}

@@ -10,14 +10,17 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sam2.core.errors import NapariSam2Error, TorchUnavailableError
+from napari_sam2.plugin.actions import commands_of
 from napari_sam2.plugin.launch import controller_of
 from napari_sam2.plugin.panels.empty import EmptyPanel
 from napari_sam2.plugin.panels.image import ImagePanel
+from napari_sam2.plugin.panels.log import LogPanel
 from napari_sam2.plugin.panels.message import MessagePanel
 from napari_sam2.plugin.panels.objects import ObjectsPanel
 from napari_sam2.plugin.panels.parts import label
 from napari_sam2.plugin.panels.prompts import PromptsPanel
 from napari_sam2.plugin.panels.propagate import PropagatePanel
+from napari_sam2.plugin.panels.review import ReviewPanel
 from napari_sam2.plugin.present import present
 from napari_sam2.plugin.reports import sentence
 from napari_sam2.plugin.state import DockState
@@ -54,6 +57,7 @@ class SamWidget(QWidget):
         self._timer.timeout.connect(self.show_now)
         self.controller.changed.connect(self._show_soon)
         self.controller.failed.connect(self._on_failed)
+        self.controller.review.frame_shown.connect(self.review.show_frame)
         napari_viewer.events.theme.connect(self._on_theme)
         self._on_theme()
         self.controller.open()
@@ -67,6 +71,7 @@ class SamWidget(QWidget):
     def _build(self) -> None:
         self.image, self.message, self.empty = ImagePanel(), MessagePanel(), EmptyPanel()
         self.objects, self.prompts, self.run = ObjectsPanel(), PromptsPanel(), PropagatePanel()
+        self.review, self.log = ReviewPanel(), LogPanel()
         self.panels = (
             self.message,
             self.image,
@@ -74,12 +79,14 @@ class SamWidget(QWidget):
             self.objects,
             self.prompts,
             self.run,
+            self.review,
+            self.log,
         )
         content = QWidget()
         content.setObjectName("sam2Dock")
         column = QVBoxLayout(content)
         column.setContentsMargins(12, 12, 12, 12)
-        column.setSpacing(14)
+        column.setSpacing(11)
         for panel in self.panels:
             column.addWidget(panel)
         column.addStretch(1)
@@ -103,8 +110,16 @@ class SamWidget(QWidget):
         self.empty.sample_asked.connect(self._open_sample)
         self.objects.object_chosen.connect(asked.activate)
         self.objects.next_asked.connect(asked.next_object)
+        self.objects.renamed.connect(asked.shaping.rename)
+        self.objects.delete_asked.connect(asked.shaping.remove_object)
+        self.objects.only_asked.connect(asked.shaping.show_only_active)
+        self.objects.merge_asked.connect(asked.shaping.merge)
+        self.objects.split_asked.connect(asked.shaping.split)
+        self.objects.untrim_asked.connect(asked.shaping.untrim)
         self.prompts.sign_chosen.connect(asked.set_sign)
-        self.run.propagate_asked.connect(lambda: asked.propagate())
+        self.review.strip.frame_asked.connect(asked.review.go_to)
+        self.review.asked.connect(lambda name: commands_of(asked)[name]())
+        self.run.propagate_asked.connect(asked.propagate)
         self.run.stop_asked.connect(asked.stop)
         self.run.undo_asked.connect(asked.undo)
         self.run.redo_asked.connect(asked.redo)
@@ -158,6 +173,7 @@ class SamWidget(QWidget):
         self._timer.stop()
         self.controller.changed.disconnect(self._show_soon, missing_ok=True)
         self.controller.failed.disconnect(self._on_failed, missing_ok=True)
+        self.controller.review.frame_shown.disconnect(self.review.show_frame, missing_ok=True)
         if self.controller.is_viewer_there:
             self.controller.viewer.events.theme.disconnect(self._on_theme)
         self.controller.close()
@@ -167,6 +183,7 @@ def _let_go(controller: Controller, _widget: object = None) -> None:
     """Close the controller of a dock whose window is gone; there is nobody left to show anything to."""
     controller.changed.disconnect()
     controller.failed.disconnect()
+    controller.review.frame_shown.disconnect()
     try:
         controller.close()
     except RuntimeError:

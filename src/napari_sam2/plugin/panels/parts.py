@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_sam2.plugin.state import Choice
 
@@ -38,6 +46,15 @@ def button(text: str, role: str = "", tip: str = "") -> QPushButton:
     made.setProperty("role", role)
     made.setToolTip(tip)
     return made
+
+
+def side_by_side(*widgets: QWidget) -> QHBoxLayout:
+    """Return a row of widgets of equal width."""
+    row = QHBoxLayout()
+    row.setSpacing(6)
+    for widget in widgets:
+        row.addWidget(widget, 1)
+    return row
 
 
 class DropDown(QComboBox):

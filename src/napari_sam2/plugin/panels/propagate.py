@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar
+from qtpy.QtWidgets import QProgressBar
 
 from napari_sam2.plugin.actions import BY_NAME, labelled, with_key
-from napari_sam2.plugin.panels.parts import Panel, button, label
+from napari_sam2.plugin.panels.parts import Panel, button, label, side_by_side
 from napari_sam2.plugin.state import DockState
 
 
 class PropagatePanel(Panel):
     """One button that propagates, and stops while it does."""
 
-    propagate_asked = Signal()
+    propagate_asked = Signal(str)
     stop_asked = Signal()
     undo_asked = Signal()
     redo_asked = Signal()
@@ -21,20 +21,22 @@ class PropagatePanel(Panel):
     def __init__(self) -> None:
         super().__init__()
         self.propagate = button(with_key("propagate"), "main", labelled("propagate"))
+        self.backward = button("◀", tip=labelled("propagate_backward"))
+        self.forward = button("▶", tip=labelled("propagate_forward"))
+        self.backward.setAccessibleName("Propagate backward")
+        self.forward.setAccessibleName("Propagate forward")
         self.stop = button(with_key("stop"), tip=labelled("stop"))
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.text = label("", "quiet")
         self.undo = button("Undo", tip=labelled("undo"))
         self.redo = button("Redo", tip=labelled("redo"))
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        row.addWidget(self.undo)
-        row.addWidget(self.redo)
         for widget in (self.propagate, self.stop, self.bar, self.text):
             self.column.addWidget(widget)
-        self.column.addLayout(row)
-        self.propagate.clicked.connect(lambda: self.propagate_asked.emit())
+        self.column.addLayout(side_by_side(self.backward, self.forward, self.undo, self.redo))
+        self.propagate.clicked.connect(lambda: self.propagate_asked.emit("both"))
+        self.backward.clicked.connect(lambda: self.propagate_asked.emit("backward"))
+        self.forward.clicked.connect(lambda: self.propagate_asked.emit("forward"))
         self.stop.clicked.connect(lambda: self.stop_asked.emit())
         self.undo.clicked.connect(lambda: self.undo_asked.emit())
         self.redo.clicked.connect(lambda: self.redo_asked.emit())
@@ -44,7 +46,9 @@ class PropagatePanel(Panel):
         progress = state.progress
         is_busy = progress is not None
         self.propagate.setVisible(not is_busy)
-        self.propagate.setEnabled(state.can_propagate)
+        self.propagate.setText(with_key("propagate", "Resume" if state.is_stopped else ""))
+        for widget in (self.propagate, self.backward, self.forward):
+            widget.setEnabled(state.can_propagate)
         for widget in (self.stop, self.bar, self.text):
             widget.setVisible(is_busy)
         if progress is not None:
