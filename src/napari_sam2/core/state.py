@@ -201,13 +201,13 @@ class SessionState:
         )
 
     def without_prompts(self, object_id: ObjectId, frame: FrameIndex) -> SessionState:
-        """Return the state without an object's prompts on a frame.
+        """Return the state without an object's prompts on a frame, and without its lock, which rests on them.
 
         With its last prompt the object goes too: what was tracked from nothing could not be made again.
         """
         changed = self.objects[object_id].unprompted(frame)
         if changed.prompts:
-            return self.with_object(changed)
+            return self.with_object(changed).without_lock(object_id, frame)
         info = self.info(object_id)
         kept = PLAIN if info.parent is None else info  # a daughter stays one for the next click
         return self.without_object(object_id).with_info(object_id, kept)

@@ -68,7 +68,7 @@ class Timeline:
     @engine.setter
     def engine(self, engine: Engine) -> None:
         self._refuse_while_running()
-        self._engine, self._unfinished = engine, None
+        self._engine, self._unfinished, self._offers = engine, None, Offers()
         self._model += 1
 
     @property
@@ -137,23 +137,16 @@ class Timeline:
 
         `is_move`: it is another place in the same history, so a question that fails later takes no action back.
         """
+        self._log.prepare()
+        self._note_progress()
         before, self._history = self._history, history
         self._held_answers = []
-        asked: list[int] = []
         try:
-            for object_id, prompts in list(self._asks.unasked(history.state)):
-                request = self._request(object_id, prompts)
-                asked.append(request.generation)
-                known = None if is_move else before
-                self._asks.add(Ask(request, known, history, self._log.next_number))
-                self._engine.ask(request, self.accept)
+            self._ask_what_waits(None if is_move else before)
         except BaseException:
             self._history, self._held_answers = before, None
-            for generation in asked:
-                self._asks.take(generation)
             raise
         answers, self._held_answers = self._held_answers, None
-        self._note_progress()
         self._log.flush()
         self._highest_id = max((self._highest_id, *self.state.objects, *self.state.infos))
         self._cancel_lost_run()
@@ -161,6 +154,19 @@ class Timeline:
         for answer in answers:
             self.prompt_answered.emit(answer)
         self._save_memory()
+
+    def _ask_what_waits(self, before: History | None = None) -> None:
+        """Ask what the present state waits for; `before`: the history without the action that is going on, if any."""
+        history, open_before = self._history, self._asks.copy()
+        try:
+            for object_id, prompts in list(self._asks.unasked(history.state)):
+                request = self._request(object_id, prompts)
+                line, highest = self._log.next_number, self._highest_id
+                self._asks.add(Ask(request, before, history, line, highest))
+                self._engine.ask(request, self.accept)
+        except BaseException:
+            self._asks = open_before
+            raise
 
     def _request(self, object_id: ObjectId, prompts: FramePrompts) -> PromptRequest:
         self._generation += 1
@@ -200,19 +206,37 @@ class Timeline:
         ask = self._asks.take(generation)
         if ask is None:
             return
-        if ask.before is not None:
-            self._log.strike(ask.line)
         before = self._history
-        if before is ask.after and ask.before is not None:
-            self._history = ask.before
+        if before is ask.after and ask.before is not None and self._log.ends_with(ask.line):
+            self._log.strike(ask.line)
+            self._history, self._highest_id = ask.before, ask.highest_id
+            self._announce(before)
         else:
-            self._history = before.without(ask.request.object_id, ask.request.prompts)
+            self.take_back(ask.request.object_id, ask.request.prompts)
+        # The engine may have dropped the question that is the newest one now.
+        self._ask_what_waits()
+
+    @recorded
+    def take_back(self, object: int, prompts: FramePrompts) -> None:
+        """Let exactly these prompts never have been given, wherever undo leads; what was done after them stays.
+
+        The log has this line for a prompt that the model failed to answer, if something else was done in between.
+        """
+        object_id, before = ObjectId(object), self._history
+        if not before.holds(lambda state: state.prompts_on(object_id, prompts.frame) == prompts):
+            return
+        self._log.prepare()
+        self._note_progress()
+        self._history = before.without(object_id, prompts)
+        self._log.flush()
+        self._cancel_lost_run()
         self._announce(before)
 
     # Runs
 
     def _start_run(self, request: PropagationRequest) -> Run:
         self._refuse_while_running()
+        self._log.prepare()
         unfinished = self._unfinished
         if unfinished is not None and unfinished.is_part_of(request, self.state):
             earlier = unfinished.request
