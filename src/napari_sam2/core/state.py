@@ -282,14 +282,36 @@ class SessionState:
         frame: FrameIndex,
         keys: Mapping[ObjectId, RecordKey],
         bases: Bases,
+        made: Made | None = None,
     ) -> SessionState:
-        """Return the state with what `run` found on `frame`, or this very state if it has no part in that run."""
-        changed = {
-            object_id: self.objects[object_id].tracked(frame, key, bases.of(object_id, frame))
-            for object_id, key in keys.items()
-            if object_id in self.objects and self.objects[object_id].run == run
-        }
-        return replace(self, objects={**self.objects, **changed}) if changed else self
+        """Return the state with what `run` found on `frame`, or this very state if it has no part in that run.
+
+        `made`: what was made so for other states; they go on sharing what they share now.
+        """
+        made = Made() if made is None else made
+        objects = made.objects.get(id(self.objects))
+        if objects is None:
+            joined = [
+                (known, key)
+                for object_id, key in keys.items()
+                if (known := self.objects.get(object_id)) is not None and known.run == run
+            ]
+            for known, key in joined:
+                if id(known) not in made.known:
+                    basis = bases.of(known.object_id, frame)
+                    made.known[id(known)] = known.tracked(frame, key, basis)
+            changed = {known.object_id: made.known[id(known)] for known, _ in joined}
+            objects = {**self.objects, **changed} if changed else self.objects
+            made.objects[id(self.objects)] = objects
+        return self if objects is self.objects else replace(self, objects=objects)
+
+
+@dataclass(slots=True)
+class Made:
+    """What was made of objects, and of whole tables of them, by the identity of what they were before."""
+
+    objects: dict[int, Mapping[ObjectId, ObjectState]] = field(default_factory=dict)
+    known: dict[int, ObjectState] = field(default_factory=dict)
 
 
 class Verdict(NamedTuple):

@@ -18,7 +18,7 @@ from napari_sam2.core.messages import PromptRequest, PromptResult, PropagationRe
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
 from napari_sam2.core.recording import ActionLog, recorded
 from napari_sam2.core.run import Run, StoredFrame, Unfinished
-from napari_sam2.core.state import SessionState, changed_frames
+from napari_sam2.core.state import Made, SessionState, changed_frames
 from napari_sam2.core.store import NO_RUN, MaskRecord, MaskStore
 
 logger = logging.getLogger(__name__)
@@ -282,8 +282,9 @@ class Timeline:
                 return
             state = self.state.joining(run.number, joining, is_repair=run.is_repair)
             self._history = before.pushed("propagate", state)
+        made = Made()
         self._history = self._history.amended(
-            lambda state: state.with_tracks(run.number, stored.frame, stored.keys, run.bases)
+            lambda state: state.with_tracks(run.number, stored.frame, stored.keys, run.bases, made)
         )
         run.done = stored.resume.done
         self._unfinished = Unfinished.after(run, stored.resume, self.state)
