@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
-from napari_sam2.core.masks import ObjectMask
+from napari_sam2.core.masks import ObjectMask, overlapping_pairs
 from napari_sam2.core.quality import (
     NOWHERE,
     WEIGHTS,
@@ -167,3 +167,20 @@ def test_where_an_object_was_lost_the_place_is_where_it_was_seen_last(session):
     assert session.quality(1)[6].kind == "absent"
     assert TRUTH[4][session.place_to_click(1, 6)] == 1
     assert session.place_to_click(1, 2) is not None
+
+
+def test_trimming_away_the_prompt_makes_nothing_doubtful(session):
+    before = session.quality(1)
+    session.trim_before(1, 6)
+    after = session.quality(1)
+    assert [item.kind for item in after[:6]] == ["missing"] * 6
+    for t in range(6, 9):
+        assert after[t].area_drift == 0
+        assert after[t].distance == before[t].distance
+        assert after[t].doubt <= before[t].doubt
+
+
+def test_masks_whose_boxes_are_apart_are_not_compared(session):
+    session.doubtful(least=0)
+    boxes = [(session.record(1, t).box, session.record(2, t).box) for t in range(9)]
+    assert len(session._pairs) == sum(len(overlapping_pairs(pair)) for pair in boxes) < 9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +33,16 @@ def union_box(first: Box, second: Box) -> Box:
         max(first[2], second[2]),
         max(first[3], second[3]),
     )
+
+
+def overlapping_pairs(boxes: Sequence[Box]) -> list[tuple[int, int]]:
+    """Return which boxes have a pixel in common, as pairs of their places, the lower one first."""
+    if len(boxes) < 2:
+        return []
+    y0, x0, y1, x1 = np.array(boxes).T
+    rows = np.maximum.outer(y0, y0) < np.minimum.outer(y1, y1)
+    columns = np.maximum.outer(x0, x0) < np.minimum.outer(x1, x1)
+    return [(int(i), int(j)) for i, j in np.argwhere(np.triu(rows & columns, 1))]
 
 
 def moved_box(box: Box, by: tuple[int, int]) -> Box:

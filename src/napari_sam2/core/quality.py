@@ -7,6 +7,7 @@ worth is measured by `benchmarks/quality.py`.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -68,7 +69,7 @@ class FrameQuality:
     area_jump : float
         Larger one of the two log ratios of the area to that on the frames beside.
     area_drift : float
-        Log ratio of the area to that on the nearest prompted frame.
+        Log ratio of the area to that on the nearest prompted frame that shows the object; 0 if none does.
     shift : float
         Larger one of the two distances of the centre to that on the frames beside, in lengths of the object.
     overlap : float
@@ -138,10 +139,11 @@ def assess(
         Frames about which a person spoke.
     """
     anchors = sorted(prompted)
+    seen = [a for a in anchors if shapes[a].area]
     return tuple(
         FrameQuality(t, "missing")
         if record is None
-        else _assess_one(t, record, shapes, overlaps[t], anchors)
+        else _assess_one(t, record, shapes, overlaps[t], anchors, seen)
         for t, record in enumerate(records)
     )
 
@@ -192,12 +194,25 @@ def innermost(region: np.ndarray) -> tuple[int, int]:
     return y0 + int(rows[nearest]) - 1, x0 + int(columns[nearest]) - 1
 
 
+def _nearest(t: int, frames: Sequence[int]) -> int | None:
+    """Return the frame of an ascending sequence that is nearest to `t`; of two the earlier one."""
+    place = bisect_left(frames, t)
+    return min(frames[max(place - 1, 0) : place + 1], key=lambda a: (abs(a - t), a), default=None)
+
+
 def _assess_one(
-    t: int, record: MaskRecord, shapes: Sequence[Shape], overlap: float, anchors: Sequence[int]
+    t: int,
+    record: MaskRecord,
+    shapes: Sequence[Shape],
+    overlap: float,
+    anchors: Sequence[int],
+    seen: Sequence[int],
 ) -> FrameQuality:
+    """`anchors`: prompted frames, ascending; `seen`: those of them that show the object: elsewhere it has no area."""
     here = shapes[t]
     beside = [shapes[s] for s in (t - 1, t + 1) if 0 <= s < len(shapes) and shapes[s].area]
-    anchor = min(anchors, key=lambda a: (abs(a - t), a), default=t)
+    anchor, compared = _nearest(t, anchors), _nearest(t, seen)
+    distance = 0 if anchor is None else abs(anchor - t)
     kind: FrameKind = "tracked" if here.area else "absent"
     measured = FrameQuality(
         t,
@@ -207,12 +222,12 @@ def _assess_one(
         here.certainty,
         here.area,
         max((_log_ratio(here, other) for other in beside), default=0.0),
-        _log_ratio(here, shapes[anchor]),
+        0.0 if compared is None else _log_ratio(here, shapes[compared]),
         max((_shift(here, other) for other in beside), default=0.0),
         overlap,
-        abs(anchor - t),
+        distance,
     )
-    if t in anchors:
+    if anchor == t:
         return replace(measured, kind="prompted")
     return replace(measured, doubt=doubt_of(measured))
 
