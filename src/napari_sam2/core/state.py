@@ -177,11 +177,33 @@ class SessionState:
         infos = {key: value for key, value in self.infos.items() if key != object_id}
         return replace(self, infos=infos if info == PLAIN else {**infos, object_id: info})
 
+    def with_daughters_moved(
+        self,
+        old: ObjectId,
+        new: ObjectId | None,
+        belongs: Callable[[ObjectInfo], bool] = lambda info: True,
+    ) -> SessionState:
+        """Return the state in which some daughters of `old` are those of `new`, or of nobody."""
+        state = self
+        for object_id, info in self.infos.items():
+            if info.parent == old and belongs(info):
+                state = state.with_info(object_id, replace(info, parent=new))
+        return state
+
+    def descends(self, object_id: ObjectId | None, ancestor: ObjectId) -> bool:
+        """Say whether an object is `ancestor`, or comes from it by divisions."""
+        seen = set[ObjectId]()
+        while object_id is not None and object_id not in seen and object_id != ancestor:
+            seen.add(object_id)
+            object_id = self.info(object_id).parent
+        return object_id == ancestor
+
     def without_object(self, object_id: ObjectId) -> SessionState:
-        """Return the state without an object, its locks, and its name and the like."""
+        """Return the state without an object, its locks, its name and the like; its daughters have no parent."""
         objects = {key: value for key, value in self.objects.items() if key != object_id}
         locks = {key: value for key, value in self.locks.items() if key[0] != object_id}
-        return replace(self.with_info(object_id, PLAIN), objects=objects, locks=locks)
+        state = self.with_info(object_id, PLAIN).with_daughters_moved(object_id, None)
+        return replace(state, objects=objects, locks=locks)
 
     def with_prompts(
         self, object_id: ObjectId, prompts: FramePrompts, answer: RecordKey | None, new_run: int
