@@ -47,7 +47,7 @@ class Organising(Reading):
     @recorded
     def describe(self, object: int, info: ObjectInfo) -> None:
         """Say everything about an object at once, also about one that is still to be prompted."""
-        object_id = check_object_id(object, self.labels_dtype, self.next_object_id)
+        object_id = self._free(object)
         state = self._described(self.state, object_id, info)
         check_descent(state, [object_id])
         if state.info(object_id) != self.state.info(object_id):

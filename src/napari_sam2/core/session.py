@@ -18,7 +18,7 @@ from napari_sam2.core.prompts import ObjectPrompts
 from napari_sam2.core.propagating import Propagating
 from napari_sam2.core.recording import recorded
 from napari_sam2.core.state import Lock
-from napari_sam2.core.validation import check_frame, check_object_id
+from napari_sam2.core.validation import check_frame
 
 
 class Session(Drawing, Choosing, Overlapping, Organising, Propagating, Doubting):
@@ -60,7 +60,7 @@ class Session(Drawing, Choosing, Overlapping, Organising, Propagating, Doubting)
         """Replace everything by prompts, locks and names from elsewhere, for example a file; one history entry."""
         state = self.state.emptied()
         for item in prompts:
-            object_id = check_object_id(item.object_id, self.labels_dtype, self.next_object_id)
+            object_id = self._free(item.object_id)
             for given in item.frames:
                 check_frame(given.frame, len(self.frames))
                 if state.prompts_on(object_id, given.frame) is not None:
@@ -75,7 +75,7 @@ class Session(Drawing, Choosing, Overlapping, Organising, Propagating, Doubting)
                 )
             state = state.with_lock(lock)
         for number, info in (infos or {}).items():
-            object_id = check_object_id(number, self.labels_dtype, self.next_object_id)
+            object_id = self._free(number)
             state = self._described(state, object_id, info)
         check_descent(state, state.infos)
         self._act("restore", state)

@@ -105,12 +105,14 @@ class ObjectState:
 class ExistingLabels:
     """Labels that somebody else made, read frame by frame; the session shows them and never changes them.
 
-    `labels`: (T, Y, X) integer; `highest`: the largest of them; `is_protected`: no mask covers them.
+    `labels`: (T, Y, X) integer; `highest`: the largest of them; `is_protected`: no mask covers them; `ids`: all of them
+    beside 0.
     """
 
     labels: ArrayLikeStack = field(repr=False)
     highest: int
     is_protected: bool = True
+    ids: frozenset[int] = field(default=frozenset(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
