@@ -65,15 +65,16 @@ class PackedMask:
     def from_array(cls, mask: np.ndarray) -> PackedMask:
         """Pack a frame-sized mask (Y, X), bool."""
         box = bounding_box(mask)
-        return cls._pack((int(mask.shape[0]), int(mask.shape[1])), box, mask[_slices(box)])
+        return cls.from_crop((int(mask.shape[0]), int(mask.shape[1])), box, mask[_slices(box)])
 
     @classmethod
     def from_object_mask(cls, mask: ObjectMask, shape: tuple[int, int]) -> PackedMask:
         """Pack what `mask` covers in a frame of `shape` (Y, X)."""
-        return cls._pack(shape, mask.box, mask.mask)
+        return cls.from_crop(shape, mask.box, mask.mask)
 
     @classmethod
-    def _pack(cls, shape: tuple[int, int], box: Box, crop: np.ndarray) -> PackedMask:
+    def from_crop(cls, shape: tuple[int, int], box: Box, crop: np.ndarray) -> PackedMask:
+        """Pack the content of `box`, (y1 - y0, x1 - x0) bool, which no smaller box holds."""
         return cls(shape, box, np.packbits(np.asarray(crop, bool), axis=None).tobytes())
 
     def crop(self) -> np.ndarray:
