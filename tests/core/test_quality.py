@@ -184,3 +184,17 @@ def test_masks_whose_boxes_are_apart_are_not_compared(session):
     session.doubtful(least=0)
     boxes = [(session.record(1, t).box, session.record(2, t).box) for t in range(9)]
     assert len(session._pairs) == sum(len(overlapping_pairs(pair)) for pair in boxes) < 9
+
+
+@given(masks.filter(np.any))
+def test_the_innermost_pixel_is_left_longest_when_the_border_is_taken_away(region):
+    left = np.pad(region, 1)
+    while True:
+        inner = left.copy()
+        for axis in (0, 1):
+            inner &= np.roll(left, 1, axis) & np.roll(left, -1, axis)
+        if not inner.any():
+            break
+        left = inner
+    y, x = innermost(region)
+    assert left[y + 1, x + 1]

@@ -123,3 +123,11 @@ def test_states_share_what_a_run_finds_with_those_made_during_it(session):
         found = session.state.objects
         session.undo()
         assert session.state.objects is found
+
+
+def test_it_is_told_when_undo_levels_are_given_up(session):
+    session.add_mask(1, 2, noise(1))
+    told = []
+    session.history_changed.connect(lambda: told.append(session.undo_action))
+    session.memory_limit = 1
+    assert told == [""]

@@ -374,3 +374,12 @@ def test_nobody_is_described_as_its_own_ancestor(session):
         session.describe(2, ObjectInfo(parent=1))
     with pytest.raises(PromptError, match="comes from it"):
         session.restore((), infos={1: ObjectInfo(parent=2), 2: ObjectInfo(parent=1)})
+
+
+def test_a_daughter_without_prompts_stays_the_mother_of_her_own(session):
+    first, _ = session.divide(1, 2)
+    session.add_points(first, 4, [centre(1, 4)])
+    grandchild, _ = session.divide(first, 6)
+    session.remove_prompts(first, 4)
+    assert session.info(first).parent == 1
+    assert session.info(grandchild).parent == first

@@ -10,6 +10,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -181,17 +182,22 @@ def place_to_click(mask: np.ndarray, beside: np.ndarray | None) -> tuple[int, in
 def innermost(region: np.ndarray) -> tuple[int, int]:
     """Return the pixel of a region (Y, X) that is left longest when its border is taken away again and again."""
     y0, x0, y1, x1 = bounding_box(region)
-    left = np.pad(region[y0:y1, x0:x1], 1)
-    while True:
-        middle = left[1:-1, 1:-1]
-        inner = middle & left[:-2, 1:-1] & left[2:, 1:-1] & left[1:-1, :-2] & left[1:-1, 2:]
-        if not inner.any():
-            break
-        left = np.pad(inner, 1)
-    rows, columns = np.nonzero(left)
+    distance = _distance(np.pad(region[y0:y1, x0:x1], 1))
+    rows, columns = np.nonzero(distance == distance.max())
     # Of several the one nearest to their mean: the middle of a ridge.
     nearest = int(np.hypot(rows - rows.mean(), columns - columns.mean()).argmin())
     return y0 + int(rows[nearest]) - 1, x0 + int(columns[nearest]) - 1
+
+
+def _distance(region: np.ndarray) -> np.ndarray:
+    """Return how often the border must be taken away until a pixel goes: its city-block distance to the outside."""
+    distance = np.where(region, np.int32(sum(region.shape)), np.int32(0))
+    for lines in (distance, distance.T):  # along the columns, then along the rows
+        for before, after in pairwise(range(len(lines))):
+            np.minimum(lines[after], lines[before] + 1, out=lines[after])
+        for after, before in pairwise(reversed(range(len(lines)))):
+            np.minimum(lines[before], lines[after] + 1, out=lines[before])
+    return distance
 
 
 def _nearest(t: int, frames: Sequence[int]) -> int | None:

@@ -232,9 +232,9 @@ class SessionState:
         changed = self.objects[object_id].unprompted(frame)
         if changed.prompts:
             return self.with_object(changed).without_lock(object_id, frame)
-        info = self.info(object_id)
-        kept = PLAIN if info.parent is None else info  # a daughter stays one for the next click
-        return self.without_object(object_id).with_info(object_id, kept)
+        state = self.without_object(object_id)
+        is_daughter = self.info(object_id).parent is not None  # she stays one for the next click
+        return replace(state, infos=self.infos) if is_daughter else state
 
     def with_lock(self, lock: Lock) -> SessionState:
         """Return the state with a lock."""

@@ -303,11 +303,13 @@ class Timeline:
         if len(history.past) < len(self._history.past):
             lost = len(self._history.past) - len(history.past)
             logger.warning("the oldest %d undo levels were given up to save memory", lost)
-        self._history = history
+        is_shorter, self._history = history is not self._history, history
         seen = set[int]()
         self.store.discard({key for state in history.states for key in state.records(seen)})
         # Not looked through again before a quarter more has come.
         self._memory_mark = max(limit, self.store.num_bytes) * 5 // 4
+        if is_shorter:
+            self.history_changed.emit()
 
     def _note_progress(self) -> None:
         """Record how far the run has come before something else is done."""
