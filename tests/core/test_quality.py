@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from napari_sam2.core import doubting
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.masks import ObjectMask, overlapping_pairs
@@ -17,11 +19,11 @@ from napari_sam2.core.quality import (
     NOWHERE,
     WEIGHTS,
     FrameQuality,
+    claimed_pixels,
     doubt_of,
     innermost,
     place_to_click,
     shape_of,
-    shared_pixels,
 )
 from napari_sam2.core.session import Session
 from napari_sam2.core.store import MaskRecord
@@ -61,7 +63,8 @@ def test_a_shape_and_what_two_share_are_counted_to_the_pixel(first, second):
         assert shape.certainty == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-3)
     else:
         assert shape == NOWHERE
-    assert shared_pixels(record(first), record(second)) == (first & second).sum()
+    shared = (first & second).sum()
+    assert claimed_pixels([record(first), record(second)]) == [shared, shared]
 
 
 @given(masks)
@@ -180,10 +183,34 @@ def test_trimming_away_the_prompt_makes_nothing_doubtful(session):
         assert after[t].doubt <= before[t].doubt
 
 
-def test_masks_whose_boxes_are_apart_are_not_compared(session):
-    session.doubtful(least=0)
-    boxes = [(session.record(1, t).box, session.record(2, t).box) for t in range(9)]
-    assert len(session._pairs) == sum(len(overlapping_pairs(pair)) for pair in boxes) < 9
+boxes = st.lists(
+    st.tuples(*[st.integers(0, 6)] * 2, *[st.integers(1, 5)] * 2).map(
+        lambda item: (item[0], item[1], item[0] + item[2], item[1] + item[3])
+    ),
+    max_size=5,
+)
+
+
+@given(boxes)
+def test_boxes_that_meet_are_found(boxes):
+    filled = np.zeros((len(boxes), 12, 12), bool)
+    for plane, (y0, x0, y1, x1) in zip(filled, boxes, strict=True):
+        plane[y0:y1, x0:x1] = True
+    pairs = [pair for pair in combinations(range(len(boxes)), 2) if filled[[*pair]].all(0).any()]
+    assert overlapping_pairs(boxes) == pairs
+
+
+def test_overlaps_are_measured_again_only_where_something_else_is_shown(session, monkeypatch):
+    session.doubtful()
+    measured = []
+    monkeypatch.setattr(
+        doubting, "claimed_pixels", lambda records: measured.append(len(records)) or [0, 0]
+    )
+    session.doubtful()
+    assert measured == []
+    session.add_mask(1, 6, TRUTH[6] == 2)
+    session.doubtful()
+    assert measured == [2]
 
 
 @given(masks.filter(np.any))

@@ -8,15 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_sam2.core.ids import FrameIndex, ObjectId
-from napari_sam2.core.masks import overlapping_pairs
 from napari_sam2.core.quality import (
     NOWHERE,
     FrameQuality,
     Shape,
     assess,
+    claimed_pixels,
     place_to_click,
     shape_of,
-    shared_pixels,
 )
 from napari_sam2.core.reading import Reading
 from napari_sam2.core.state import RecordKey
@@ -109,23 +108,9 @@ class Doubting(Reading):
         return known[1]
 
     def _measured(self, keys: Mapping[ObjectId, RecordKey]) -> Mapping[ObjectId, float]:
-        ids = list(keys)
-        shared = dict.fromkeys(ids, 0)
-        for i, j in overlapping_pairs([self.store.get(key).box for key in keys.values()]):
-            count = self._shared(keys[ids[i]], keys[ids[j]])
-            shared[ids[i]] += count
-            shared[ids[j]] += count
+        counts = claimed_pixels([self.store.get(key) for key in keys.values()])
         return {
-            item: min(1.0, count / self._shape(keys[item]).area)
-            for item, count in shared.items()
+            item: min(1.0, count / self._shape(key).area)
+            for (item, key), count in zip(keys.items(), counts, strict=True)
             if count
         }
-
-    def _shared(self, first: RecordKey, second: RecordKey) -> int:
-        pair = (first, second) if first < second else (second, first)
-        count = self._pairs.get(pair)
-        if count is None:
-            if len(self._pairs) >= MAX_MEASURED:
-                self._pairs.clear()
-            count = self._pairs[pair] = shared_pixels(*map(self.store.get, pair))
-        return count

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from napari_sam2.core.masks import EMPTY_BOX, Box, bounding_box
+from napari_sam2.core.masks import EMPTY_BOX, Box, PackedMask, bounding_box, overlapping_pairs
 from napari_sam2.core.store import MaskRecord
 
 FrameKind = Literal["prompted", "tracked", "absent", "missing"]
@@ -107,17 +107,19 @@ def shape_of(record: MaskRecord) -> Shape:
     return Shape(len(rows), centre, float((1.0 / (1.0 + np.exp(-logits))).mean()))
 
 
-def shared_pixels(first: MaskRecord, second: MaskRecord) -> int:
-    """Return how many pixels two masks of a frame have in common."""
-    y0, x0 = max(first.box[0], second.box[0]), max(first.box[1], second.box[1])
-    y1, x1 = min(first.box[2], second.box[2]), min(first.box[3], second.box[3])
-    if y0 >= y1 or x0 >= x1:
-        return 0
-    parts = [
-        record.unpacked_strength()[_inside(record.box, (y0, x0, y1, x1))] > 0
-        for record in (first, second)
-    ]
-    return int(np.count_nonzero(parts[0] & parts[1]))
+def claimed_pixels(records: Sequence[MaskRecord]) -> list[int]:
+    """Return for each mask of a frame how many of its pixels the others claim, as a sum over them."""
+    masks = [PackedMask((0, 0), record.box, record.bits).crop() for record in records]
+    counts = [0] * len(records)
+    for i, j in overlapping_pairs([record.box for record in records]):
+        first, second = records[i].box, records[j].box
+        y0, x0 = max(first[0], second[0]), max(first[1], second[1])
+        part = y0, x0, min(first[2], second[2]), min(first[3], second[3])
+        both = masks[i][_inside(first, part)] & masks[j][_inside(second, part)]
+        shared = int(np.count_nonzero(both))
+        counts[i] += shared
+        counts[j] += shared
+    return counts
 
 
 def assess(

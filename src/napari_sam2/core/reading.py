@@ -56,7 +56,6 @@ class Reading(Timeline):
         self.frames = frames
         self._verdicts: dict[ObjectId, Verdict] = {}
         self._shapes: dict[RecordKey, Shape] = {}
-        self._pairs: dict[tuple[RecordKey, RecordKey], int] = {}
         self._overlaps: dict[FrameIndex, tuple[object, Mapping[ObjectId, float]]] = {}
         self.stack_view = StackView.default(3) if stack_view is None else stack_view
         self.labels_dtype = check_labels_dtype(labels_dtype)
