@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -10,18 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from napari_sam2.core import doubting
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
-from napari_sam2.core.masks import ObjectMask
+from napari_sam2.core.masks import ObjectMask, overlapping_pairs
 from napari_sam2.core.quality import (
     NOWHERE,
     WEIGHTS,
     FrameQuality,
+    claimed_pixels,
     doubt_of,
     innermost,
     place_to_click,
     shape_of,
-    shared_pixels,
 )
 from napari_sam2.core.session import Session
 from napari_sam2.core.store import MaskRecord
@@ -61,7 +63,8 @@ def test_a_shape_and_what_two_share_are_counted_to_the_pixel(first, second):
         assert shape.certainty == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-3)
     else:
         assert shape == NOWHERE
-    assert shared_pixels(record(first), record(second)) == (first & second).sum()
+    shared = (first & second).sum()
+    assert claimed_pixels([record(first), record(second)]) == [shared, shared]
 
 
 @given(masks)
@@ -167,3 +170,58 @@ def test_where_an_object_was_lost_the_place_is_where_it_was_seen_last(session):
     assert session.quality(1)[6].kind == "absent"
     assert TRUTH[4][session.place_to_click(1, 6)] == 1
     assert session.place_to_click(1, 2) is not None
+
+
+def test_trimming_away_the_prompt_makes_nothing_doubtful(session):
+    before = session.quality(1)
+    session.trim_before(1, 6)
+    after = session.quality(1)
+    assert [item.kind for item in after[:6]] == ["missing"] * 6
+    for t in range(6, 9):
+        assert after[t].area_drift == 0
+        assert after[t].distance == before[t].distance
+        assert after[t].doubt <= before[t].doubt
+
+
+boxes = st.lists(
+    st.tuples(*[st.integers(0, 6)] * 2, *[st.integers(1, 5)] * 2).map(
+        lambda item: (item[0], item[1], item[0] + item[2], item[1] + item[3])
+    ),
+    max_size=5,
+)
+
+
+@given(boxes)
+def test_boxes_that_meet_are_found(boxes):
+    filled = np.zeros((len(boxes), 12, 12), bool)
+    for plane, (y0, x0, y1, x1) in zip(filled, boxes, strict=True):
+        plane[y0:y1, x0:x1] = True
+    pairs = [pair for pair in combinations(range(len(boxes)), 2) if filled[[*pair]].all(0).any()]
+    assert overlapping_pairs(boxes) == pairs
+
+
+def test_overlaps_are_measured_again_only_where_something_else_is_shown(session, monkeypatch):
+    session.doubtful()
+    measured = []
+    monkeypatch.setattr(
+        doubting, "claimed_pixels", lambda records: measured.append(len(records)) or [0, 0]
+    )
+    session.doubtful()
+    assert measured == []
+    session.add_mask(1, 6, TRUTH[6] == 2)
+    session.doubtful()
+    assert measured == [2]
+
+
+@given(masks.filter(np.any))
+def test_the_innermost_pixel_is_left_longest_when_the_border_is_taken_away(region):
+    left = np.pad(region, 1)
+    while True:
+        inner = left.copy()
+        for axis in (0, 1):
+            inner &= np.roll(left, 1, axis) & np.roll(left, -1, axis)
+        if not inner.any():
+            break
+        left = inner
+    y, x = innermost(region)
+    assert left[y + 1, x + 1]

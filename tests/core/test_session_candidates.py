@@ -8,6 +8,7 @@ import pytest
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import PromptError, UnknownObjectError
+from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
 from napari_sam2.core.session import Session
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
@@ -108,3 +109,10 @@ def test_a_locked_frame_keeps_its_candidate(session):
     session.lock(1, 2)
     with pytest.raises(PromptError, match="locked"):
         session.choose_candidate(1, 2, 1)
+
+
+@pytest.mark.parametrize("number", [-1, 1.0])
+def test_a_candidate_from_elsewhere_is_a_number_from_0(session, number):
+    step = PromptStep(points=((9.0, 9.0),), positives=(True,), candidate=number)
+    with pytest.raises(PromptError, match="counted from 0"):
+        session.restore([ObjectPrompts(1, (FramePrompts(2, (step,)),))])

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.drawing import _masks_of
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import LabelsError, PromptError
+from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.session import Session
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
@@ -98,3 +103,17 @@ def test_what_cannot_be_drawn_is_refused_and_changes_nothing(session, act):
     with pytest.raises((PromptError, LabelsError)):
         act(session)
     assert session.state is before
+
+
+@given(arrays(np.int16, (6, 7), elements=st.integers(0, 4)))
+def test_the_masks_of_labels_are_theirs_to_the_pixel(labels):
+    found = dict(_masks_of(labels, labels.shape))
+    assert list(found) == sorted(set(labels[labels != 0].tolist()))
+    for value, mask in found.items():
+        assert mask == PackedMask.from_array(labels == value)
+
+
+@pytest.mark.parametrize("spacing", [float("nan"), float("inf")])
+def test_a_distance_of_points_that_is_no_number_is_refused(session, spacing):
+    with pytest.raises(PromptError, match="finite"):
+        session.add_scribble(1, 2, [(3, 3), (5, 9)], spacing=spacing)

@@ -145,6 +145,45 @@ def test_when_asking_again_after_undo_fails_only_that_prompt_goes(session, engin
     assert len(session.prompts[0].frames[0].steps) == 2
 
 
+def test_candidates_are_offered_while_another_one_is_on_its_way(session, engine):
+    session.add_points(1, 2, [centre(1, 2)])
+    engine.answer()
+    offered = session.candidates(1, 2)
+    assert len(offered) > 1
+    session.choose_candidate(1, 2, 1)
+    assert session.candidates(1, 2) == offered
+    session.choose_candidate(1, 2, 0)
+    assert session.chosen_candidate(1, 2) == 0
+
+
+def test_another_model_does_not_offer_what_the_one_before_it_did(session, engine):
+    session.add_points(1, 2, [centre(1, 2)])
+    engine.answer()
+    assert session.candidates(1, 2)
+    session.engine = LateEngine()
+    assert session.candidates(1, 2) == ()
+
+
+def test_a_question_that_was_overtaken_and_dropped_is_no_longer_on_its_way(session, engine):
+    session.add_points(1, 2, [centre(1, 2)])
+    session.add_points(1, 2, [(0, 0)], [0])
+    engine.waiting.pop(0)
+    engine.answer()
+    session.memory_limit = 1
+    session.add_mask(2, 2, TRUTH[2] == 2)
+    assert not session.undo(), "nothing is on its way, so memory is saved"
+
+
+def test_a_dropped_question_is_asked_again_when_the_one_after_it_fails(session, engine):
+    session.add_points(1, 2, [centre(1, 2)])
+    session.add_points(1, 2, [(0, 0)], [0])
+    engine.waiting.pop(0)
+    session.refuse(engine.waiting.pop()[0].generation)
+    assert len(session.prompts[0].frames[0].steps) == 1
+    engine.answer()
+    np.testing.assert_array_equal(session.mask(1, 2), TRUTH[2] == 1)
+
+
 def test_a_prompt_that_the_model_failed_on_was_never_given(session, engine):
     session.add_points(1, 2, [centre(1, 2)])
     engine.answer()
@@ -201,6 +240,20 @@ def test_a_failed_first_prompt_takes_its_object_away_again(session, engine):
     assert not session.undo()
 
 
+def test_a_lock_on_a_frame_goes_with_the_prompt_that_the_model_failed_on(session, engine):
+    session.add_points(1, 0, [centre(1, 0)])
+    engine.answer()
+    session.add_points(1, 5, [centre(1, 5)])
+    session.lock(1, 5)
+    session.refuse(engine.waiting.pop()[0].generation)
+    assert session.locks == ()
+    assert len(list(session.propagate())) == 5
+    assert session.record(1, 5).provenance == "tracked"
+    session.undo()
+    session.undo()
+    assert session.objects == ()
+
+
 actions = st.lists(
     st.one_of(
         st.tuples(st.just("click"), st.integers(1, 2), st.integers(0, 5)),
@@ -209,6 +262,15 @@ actions = st.lists(
         st.tuples(st.just("remove"), st.integers(1, 2), st.integers(0, 5)),
         st.tuples(st.just("answer"), st.integers(0, 50)),
         st.tuples(st.just("drop overtaken")),
+    ),
+    max_size=25,
+)
+refusals = st.lists(
+    st.one_of(
+        st.tuples(st.just("click"), st.integers(1, 2), st.integers(0, 5)),
+        st.tuples(st.just("lock"), st.integers(1, 2), st.integers(0, 5)),
+        st.tuples(st.sampled_from(["undo", "redo", "drop overtaken"])),
+        st.tuples(st.sampled_from(["answer", "refuse"]), st.integers(0, 50)),
     ),
     max_size=25,
 )
@@ -224,8 +286,7 @@ def test_when_all_answers_are_in_it_shows_what_an_inline_session_shows(script):
             if engine.waiting:
                 engine.answer(arguments[0] % len(engine.waiting))
         elif name == "drop overtaken":
-            newest = {(r.object_id, r.prompts.frame): r for r, _ in engine.waiting}
-            engine.waiting = [item for item in engine.waiting if item[0] in newest.values()]
+            _drop_overtaken(engine)
         else:
             for session in (late, inline):
                 _act(session, name, *arguments)
@@ -233,6 +294,49 @@ def test_when_all_answers_are_in_it_shows_what_an_inline_session_shows(script):
         engine.answer()
     assert late.prompts == inline.prompts
     np.testing.assert_array_equal(np.asarray(late.labels), np.asarray(inline.labels))
+
+
+@given(refusals)
+def test_whatever_is_refused_what_remains_is_a_session_as_any_other(script):
+    engine = LateEngine()
+    late = Session(FRAMES, engine)
+    for name, *arguments in script:
+        if name in ("answer", "refuse"):
+            if engine.waiting:
+                _reply(late, engine, name, arguments[0] % len(engine.waiting))
+        elif name == "drop overtaken":
+            _drop_overtaken(engine)
+        elif name == "lock":
+            if late.state.prompts_on(*arguments) is not None:
+                late.lock(*arguments)
+        else:
+            _click_or_move(late, name, *arguments)
+    while engine.waiting:
+        engine.answer()
+    fresh = Session(FRAMES, InlineEngine(FakeSegmenter(FRAMES)))
+    if late.objects:
+        fresh.restore(late.prompts, late.locks)
+        list(late.propagate())
+        list(fresh.propagate())
+    np.testing.assert_array_equal(np.asarray(late.labels), np.asarray(fresh.labels))
+
+
+def _reply(session, engine, name, which):
+    if name == "answer":
+        engine.answer(which)
+    else:
+        session.refuse(engine.waiting.pop(which)[0].generation)
+
+
+def _click_or_move(session, name, *arguments):
+    """Do what `_act` does, unless the frame is locked."""
+    if name != "click" or not session.state.is_locked(*arguments):
+        _act(session, name, *arguments)
+
+
+def _drop_overtaken(engine):
+    newest = {(r.object_id, r.prompts.frame): r for r, _ in engine.waiting}
+    engine.waiting = [item for item in engine.waiting if item[0] in newest.values()]
 
 
 def _act(session, name, *arguments):

@@ -155,17 +155,121 @@ def test_a_restored_session_is_one_line(session):
     assert everything(replay(session)) == everything(session)
 
 
-def test_a_refusal_that_comes_late_strikes_the_line(session):
-    class Later:
-        def ask(self, request, deliver):
-            self.generation = request.generation
+class Later(InlineEngine):
+    """Notes what is asked; the test says what becomes of it."""
 
-    session.engine = engine = Later()
-    session.add_points(1, 2, [(3, 3)])
-    session.add_mask(2, 2, TRUTH[2] == 2)
-    assert len(session.log) == 2
-    session.refuse(engine.generation)
-    assert [line[:16] for line in session.log] == ["session.add_mask"]
+    def __init__(self, segmenter):
+        super().__init__(segmenter)
+        self.waiting = []
+
+    def ask(self, request, deliver):
+        self.waiting.append((request, deliver))
+
+    def answer(self):
+        request, deliver = self.waiting.pop(0)
+        deliver(self.segmenter.prompt(request))
+
+
+@pytest.fixture
+def late(session):
+    session.engine = Later(session.engine.segmenter)
+    return session
+
+
+def refuse(session):
+    session.refuse(session.engine.waiting.pop(0)[0].generation)
+
+
+def test_a_refusal_that_comes_at_once_strikes_the_line(late):
+    late.add_points(2, 2, [(3, 3)])
+    refuse(late)
+    assert late.log == ()
+    assert late.next_object_id == 1
+
+
+def test_a_refusal_that_comes_later_is_a_line(late):
+    late.add_points(1, 2, [(3, 3)])
+    late.add_mask(2, 2, TRUTH[2] == 2)
+    refuse(late)
+    starts = ["session.add_points", "session.add_mask(2", "session.take_back("]
+    assert [line[:18] for line in late.log] == starts
+    assert everything(replay(late)) == everything(late)
+
+
+def test_a_refusal_after_undo_is_done_again(late):
+    late.add_mask(1, 2, TRUTH[2] == 1)
+    late.add_points(2, 2, [centre(2, 2)])
+    late.undo()
+    refuse(late)
+    assert not late.redo()
+    assert late.objects == (1,)
+    assert everything(replay(late)) == everything(late)
+
+
+def test_a_refusal_of_one_of_several_is_done_again(late):
+    other = make()
+    other.add_points(1, 2, [centre(1, 2)])
+    other.add_points(2, 2, [centre(2, 2)])
+    late.restore(other.prompts)
+    late.engine.answer()
+    late.rename(1, "cell")
+    refuse(late)
+    assert late.objects == (1,)
+    assert everything(replay(late)) == everything(late)
+
+
+def test_ids_that_a_refused_prompt_had_taken_are_taken_again(late):
+    late.add_mask(1, 2, TRUTH[2] == 1)
+    late.add_points(2, 2, [centre(2, 2)])
+    late.rename(1, "cell")
+    refuse(late)
+    assert late.divide(1, 5) == (3, 4)
+    assert everything(replay(late)) == everything(late)
+
+
+def test_a_run_that_was_begun_before_the_refusal_is_done_again(late):
+    late.add_mask(1, 2, TRUTH[2] == 1)
+    late.add_points(2, 4, [centre(2, 4)])
+    results = iter(late.propagate())
+    refuse(late)
+    list(results)
+    assert late.objects == (1,)
+    assert everything(replay(late)) == everything(late)
+
+
+class Tensor:
+    """An array of a library whose types numpy does not know."""
+
+    shape = TRUTH[2].shape
+    dtype = "tensor.bool"
+
+    def __array__(self, dtype=None, copy=None):
+        return TRUTH[2] == 1
+
+    def __getitem__(self, key):
+        return self
+
+
+def test_arrays_of_other_libraries_are_written(session):
+    told = []
+    session.prompts_changed.connect(lambda *place: told.append(place))
+    session.add_mask(1, 2, Tensor())
+    assert told == [(1, 2)]
+    assert everything(replay(session)) == everything(session)
+
+
+def test_a_value_without_a_text_is_refused_before_anything_changes(session):
+    class Name(str):
+        def __repr__(self):
+            raise ValueError("no text")
+
+    session.add_points(1, 2, [centre(1, 2)])
+    before = session.state
+    with pytest.raises(ValueError, match="no text"):
+        session.rename(1, Name("cell"))
+    assert session.state is before
+    assert session.undo_action == "add point"
+    assert len(session.log) == 1
 
 
 plain = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.binary(max_size=5)
@@ -205,6 +309,11 @@ def test_the_text_of_prompts_makes_them_again():
     step = PromptStep(((1.5, 2),), (True,), (0, 1, 2, 3), None, 2)
     said = ObjectPrompts(3, (FramePrompts(4, (PromptStep(mask=mask), step), mask),), frozenset({4}))
     assert made_from(value_text(said)) == said
+
+
+def test_a_small_stack_is_written_as_an_array():
+    made = made_from(value_text(np.arange(8).reshape(2, 2, 2)))
+    assert made.shape == (2, 2, 2)
 
 
 def test_any_collection_of_ids_is_written_as_a_list(session):

@@ -111,3 +111,23 @@ def test_nothing_is_forgotten_while_a_run_goes_on(session):
     for _ in session.propagate():
         pass
     np.testing.assert_array_equal(np.asarray(session.labels), np.where(TRUTH == 1, 1, 0))
+
+
+def test_states_share_what_a_run_finds_with_those_made_during_it(session):
+    session.add_points(1, 2, [centre(1, 2)])
+    session.add_points(2, 2, [centre(2, 2)])
+    for number, _ in enumerate(session.propagate()):
+        if number < 3:
+            session.rename(1, f"name {number}")
+    for _ in range(2):
+        found = session.state.objects
+        session.undo()
+        assert session.state.objects is found
+
+
+def test_it_is_told_when_undo_levels_are_given_up(session):
+    session.add_mask(1, 2, noise(1))
+    told = []
+    session.history_changed.connect(lambda: told.append(session.undo_action))
+    session.memory_limit = 1
+    assert told == [""]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import NapariSam2Error, PromptError
 from napari_sam2.core.extent import Extent
+from napari_sam2.core.masks import EMPTY_BOX
 from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.core.session import Session
 from napari_sam2.testing import FakeSegmenter, moving_discs
@@ -246,3 +250,136 @@ def test_daughters_follow_a_merged_mother(session):
     assert session.info(daughter).parent == 1
     with pytest.raises(PromptError, match="with itself"):
         session.merge(1, 1)
+
+
+def test_a_removed_mother_leaves_no_parent_behind(session):
+    daughter, _ = session.divide(1, 4)
+    session.add_points(daughter, 6, [centre(1, 6)])
+    session.remove_object(1)
+    assert session.info(daughter).parent is None
+    assert {info.parent for info in session.infos.values()} == {None}
+    session.undo()
+    assert session.info(daughter).parent == 1
+
+
+def test_daughters_of_a_split_mother_are_those_of_her_late_half(session):
+    daughter, _ = session.divide(1, 7)
+    late = session.split(1, 5)
+    assert session.info(daughter).parent == late
+    assert session.info(late).parent is None
+
+
+def test_nobody_becomes_a_parent_of_itself_by_merging(session):
+    daughter, other = session.divide(1, 4)
+    session.add_points(daughter, 6, [centre(1, 6)])
+    session.add_points(other, 6, [centre(2, 6)])
+    session.merge(daughter, 1)
+    assert session.info(daughter).parent is None
+    assert session.info(other).parent == daughter
+
+
+def test_merging_over_a_generation_closes_no_circle(session):
+    session.describe(2, ObjectInfo(parent=1))
+    session.describe(3, ObjectInfo(parent=2))
+    session.add_points(3, 6, [centre(1, 6)])
+    session.merge(3, 1)
+    assert session.info(3).parent is None
+    assert session.info(2).parent == 3
+
+
+def union(session, *objects):
+    return [sum(session.mask(item, t) for item in objects) > 0 for t in range(NUM_FRAMES)]
+
+
+def test_merging_shows_what_was_shown_not_what_was_trimmed_away():
+    session = make((1, 0), (1, 7), (2, 6))
+    session.trim_after(1, 4)
+    list(session.propagate())
+    before = union(session, 1, 2)
+    session.merge(1, 2)
+    np.testing.assert_array_equal(union(session, 1), before)
+    assert session.prompts[0].frame_indices == (0, 6)
+
+
+def test_merging_shows_a_tracked_mask_where_the_other_ones_answer_is_empty(session):
+    session.add_points(1, 5, [centre(1, 5)])
+    empty = session.state.objects[1].answers[5]
+    record = session.store.get(empty)
+    session.store._records[empty] = replace(
+        record, box=EMPTY_BOX, bits=b"", strength=zlib.compress(b"")
+    )
+    before = union(session, 1, 2)
+    session.merge(1, 2)
+    np.testing.assert_array_equal(union(session, 1), before)
+
+
+def test_unlocking_a_merged_frame_leaves_its_mask(session):
+    session.lock(1, 6)
+    session.lock(2, 7)
+    before = union(session, 1, 2)
+    session.merge(1, 2)
+    session.unlock(1, 6)
+    session.unlock(1, 7)
+    np.testing.assert_array_equal(union(session, 1), before)
+
+
+def test_merging_objects_whose_prompts_were_trimmed_away_rests_on_a_mask(session):
+    session.trim_before(1, 4)
+    session.trim_before(2, 5)
+    session.trim_after(2, 8)
+    session.describe(2, replace(session.info(2), extent=Extent(0, 2)))
+    before = union(session, 1, 2)
+    session.merge(1, 2)
+    np.testing.assert_array_equal(union(session, 1), before)
+    assert session.prompts[0].frame_indices == (0,)
+    list(session.propagate())
+
+
+@pytest.mark.parametrize("daughters", [0, -3, 2.0, True, 70_000])
+def test_only_a_number_of_daughters_that_can_be_there_is_taken(session, daughters):
+    with pytest.raises(NapariSam2Error, match=r"daughters|does not fit"):
+        session.divide(1, 4, daughters)
+    assert not session.infos
+    assert session.next_object_id == 3
+
+
+def test_a_daughter_that_was_never_prompted_can_be_removed(session):
+    first, second = session.divide(1, 4)
+    session.remove_object(first)
+    assert list(session.infos) == [1, second]
+    session.remove_object(1)
+    session.remove_object(2)
+    session.clear()
+    assert not session.infos
+    session.undo()
+    assert list(session.infos) == [second]
+
+
+@pytest.mark.parametrize("extent", [(500,), (5, 2), (3, 3), (-1,), (0, 11), (1.5,)])
+def test_an_extent_outside_the_stack_is_refused(session, extent):
+    info = ObjectInfo(extent=Extent(*extent))
+    with pytest.raises(PromptError, match="nowhere"):
+        session.describe(1, info)
+    before = session.state
+    with pytest.raises(PromptError, match="nowhere"):
+        session.restore(session.prompts, infos={1: info})
+    assert session.state is before
+
+
+def test_nobody_is_described_as_its_own_ancestor(session):
+    with pytest.raises(PromptError, match="comes from it"):
+        session.describe(1, ObjectInfo(parent=1))
+    session.describe(1, ObjectInfo(parent=2))
+    with pytest.raises(PromptError, match="comes from it"):
+        session.describe(2, ObjectInfo(parent=1))
+    with pytest.raises(PromptError, match="comes from it"):
+        session.restore((), infos={1: ObjectInfo(parent=2), 2: ObjectInfo(parent=1)})
+
+
+def test_a_daughter_without_prompts_stays_the_mother_of_her_own(session):
+    first, _ = session.divide(1, 2)
+    session.add_points(first, 4, [centre(1, 4)])
+    grandchild, _ = session.divide(first, 6)
+    session.remove_prompts(first, 4)
+    assert session.info(first).parent == 1
+    assert session.info(grandchild).parent == first

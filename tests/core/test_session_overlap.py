@@ -7,7 +7,7 @@ import pytest
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
-from napari_sam2.core.errors import LabelsError, OptionError
+from napari_sam2.core.errors import LabelsError, OptionError, PromptError
 from napari_sam2.core.session import Session
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
@@ -89,3 +89,32 @@ def test_existing_labels_that_do_not_fit_are_refused(session, labels):
     with pytest.raises(LabelsError):
         session.use_existing(labels)
     assert session.state.existing is None
+
+
+def test_existing_labels_that_are_negative_are_refused(session):
+    labels = np.zeros(VIDEO.shape, np.int16)
+    labels[3, 2, 2] = -1
+    with pytest.raises(LabelsError, match="negative"):
+        session.use_existing(labels)
+
+
+def test_no_id_is_a_label_and_an_object(session):
+    labels = np.zeros(VIDEO.shape, np.int16)
+    labels[3, 2, 2] = 1
+    session.add_mask(1, 2, TRUTH[2] > 0)
+    with pytest.raises(LabelsError, match="same ids"):
+        session.use_existing(labels)
+    session.undo()
+    session.use_existing(labels)
+    with pytest.raises(PromptError, match="there before"):
+        session.add_mask(1, 2, TRUTH[2] > 0)
+    session.add_labels(2, (TRUTH[2] > 0).astype(int), as_new=True)
+    assert session.objects == (2,)
+
+
+def test_existing_labels_are_those_that_were_given(session):
+    labels = np.zeros(VIDEO.shape, np.int16)
+    labels[3, 2, 2] = 9
+    session.use_existing(labels)
+    labels[3, 2, 2] = 0
+    assert session.labels[3][2, 2] == 9

@@ -172,3 +172,23 @@ def test_a_repaired_session_equals_a_fresh_one_given_what_survived(prompted, loc
     fresh.restore(session.prompts, session.locks)
     list(fresh.propagate())
     assert np.asarray(session.labels).tobytes() == np.asarray(fresh.labels).tobytes()
+
+
+def test_a_cut_repair_is_continued_only_for_the_objects_that_are_asked_for(session):
+    session.add_points(1, 12, [(0, 0)], [0])
+    session.add_points(2, 9, [(0, 0)], [0])
+    for number, _ in enumerate(session.propagate_changed(), start=1):
+        if number == 2:
+            break
+    before = records(session, 2)
+    list(session.propagate_changed(objects=[1]))
+    assert records(session, 2) == before
+    assert session.changed == (2,)
+    list(session.propagate_changed())
+    assert session.changed == ()
+    fresh = make()
+    fresh.restore(session.prompts, session.locks)
+    list(fresh.propagate())
+    for t in range(NUM_FRAMES):
+        np.testing.assert_array_equal(fresh.mask(1, t), session.mask(1, t))
+        np.testing.assert_array_equal(fresh.mask(2, t), session.mask(2, t))

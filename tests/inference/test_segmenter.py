@@ -15,6 +15,7 @@ from napari_sam2.core.masks import ObjectMask, PackedMask
 from napari_sam2.core.messages import PromptRequest, PropagationRequest
 from napari_sam2.core.options import NATIVE, REFERENCE
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
+from napari_sam2.inference import conditioning
 from napari_sam2.inference.device import DevicePolicy
 from napari_sam2.inference.memory import NUM_RECENT_POINTERS
 from napari_sam2.inference.segmenter import Pass, Sam2Segmenter
@@ -317,3 +318,37 @@ def test_on_a_blank_frame_nothing_is_visible_and_the_run_goes_on(network, video,
     assert any(masks[t].mask.any() for t in (5, 6, 7))
     again = {result.frame: result.objects[0] for result in segmenter.propagate(request)}
     assert facts(again[4]) == facts(masks[4]), "also when the frame is not encoded anew"
+
+
+def test_memories_are_made_once_however_many_there_are(make, monkeypatch) -> None:
+    monkeypatch.setattr(conditioning, "NUM_ANSWERS", 4)
+    made = []
+    remember = conditioning.Conditioner._remember
+
+    def count(self, prompts, side):
+        made.append(prompts.frame)
+        return remember(self, prompts, side)
+
+    monkeypatch.setattr(conditioning.Conditioner, "_remember", count)
+    objects = [
+        ObjectPrompts(number, (clicked(0, (10.0 + number, 14.0)), clicked(7, (20.0, 9.0 + number))))
+        for number in range(1, 5)
+    ]
+    results = all_facts(make().propagate(request_of(*objects)))
+    assert len(made) == 8
+    monkeypatch.undo()
+    assert all_facts(make().propagate(request_of(*objects))) == results
+
+
+def test_a_memory_is_made_when_it_is_looked_at(make, monkeypatch) -> None:
+    made = []
+    monkeypatch.setattr(
+        conditioning.Conditioner, "memory", lambda self, said, side: made.append(said.frame)
+    )
+    prompts = ObjectPrompts(1, tuple(clicked(t, (20.0, 14.0)) for t in (5, 1, 3)))
+    memories = conditioning.Memories(make()._conditioner, prompts, None)
+    assert list(memories) == [5, 1, 3]
+    assert len(memories) == 3
+    assert made == []
+    _ = memories[1]
+    assert made == [1]

@@ -19,11 +19,7 @@ class Choosing(Editing):
         Empty where there was nothing to choose, or the answer is too long ago.
         """
         said = self._said(*self._seen_place(object, frame))
-        result = self._offers.get(self._known(object), said)
-        if result is None or not result.candidates:
-            return ()
-        chosen, others = said.steps[-1].candidate, result.candidates
-        return (*others[:chosen], result.mask, *others[chosen:])
+        return self._offers.get(self._known(object), said)
 
     def chosen_candidate(self, object: int, frame: int) -> int:
         """Return the number of the candidate that is shown for an object on a frame; 0 is the model's own choice."""

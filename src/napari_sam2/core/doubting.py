@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +13,9 @@ from napari_sam2.core.quality import (
     FrameQuality,
     Shape,
     assess,
+    claimed_pixels,
     place_to_click,
     shape_of,
-    shared_pixels,
 )
 from napari_sam2.core.reading import Reading
 from napari_sam2.core.state import RecordKey
@@ -38,15 +38,7 @@ class Doubting(Reading):
 
     def quality(self, object: int) -> tuple[FrameQuality, ...]:
         """Return how an object looks on every frame of the stack."""
-        object_id = self._known(object)
-        keys = [self.state.shown(object_id, FrameIndex(t)) for t in range(len(self.frames))]
-        shapes = [NOWHERE if key is None else self._shape(key) for key in keys]
-        overlaps = [
-            self._overlap(object_id, FrameIndex(t), key, shape)
-            for t, (key, shape) in enumerate(zip(keys, shapes, strict=True))
-        ]
-        records = [None if key is None else self.store.get(key) for key in keys]
-        return assess(records, shapes, overlaps, self.state.objects[object_id].prompts)
+        return self._quality(self._known(object), self._all_shares())
 
     def doubtful(
         self, objects: Iterable[int] | None = None, least: float = 0.5
@@ -61,10 +53,11 @@ class Doubting(Reading):
             Doubts below are left out.
         """
         chosen = self.objects if objects is None else tuple(map(self._known, objects))
+        shares = self._all_shares()
         doubts = [
             Doubt(object_id, FrameIndex(item.frame), item.doubt)
             for object_id in chosen
-            for item in self.quality(object_id)
+            for item in self._quality(object_id, shares)
             if item.kind in ("tracked", "absent") and item.doubt >= least
         ]
         return tuple(sorted(doubts, key=lambda item: (-item.doubt, item.frame, item.object_id)))
@@ -92,21 +85,32 @@ class Doubting(Reading):
             shape = self._shapes[key] = shape_of(self.store.get(key))
         return shape
 
-    def _overlap(
-        self, object_id: ObjectId, frame: FrameIndex, key: RecordKey | None, shape: Shape
-    ) -> float:
-        """Return which share of a mask other objects claim, as a sum over them."""
-        if key is None or not shape.area:
-            return 0.0
-        others = (self.state.shown(item, frame) for item in self.objects if item != object_id)
-        shared = sum(self._shared(key, other) for other in others if other is not None)
-        return min(1.0, shared / shape.area)
+    def _quality(
+        self, object_id: ObjectId, shares: Sequence[Mapping[ObjectId, float]]
+    ) -> tuple[FrameQuality, ...]:
+        keys = [self.state.shown(object_id, FrameIndex(t)) for t in range(len(self.frames))]
+        shapes = [NOWHERE if key is None else self._shape(key) for key in keys]
+        records = [None if key is None else self.store.get(key) for key in keys]
+        overlaps = [share.get(object_id, 0.0) for share in shares]
+        return assess(records, shapes, overlaps, self.state.objects[object_id].prompts)
 
-    def _shared(self, first: RecordKey, second: RecordKey) -> int:
-        pair = (first, second) if first < second else (second, first)
-        count = self._pairs.get(pair)
-        if count is None:
-            if len(self._pairs) >= MAX_MEASURED:
-                self._pairs.clear()
-            count = self._pairs[pair] = shared_pixels(*map(self.store.get, pair))
-        return count
+    def _all_shares(self) -> list[Mapping[ObjectId, float]]:
+        """Return for every frame which share of each mask other objects claim, as a sum over them."""
+        return [self._shares(FrameIndex(t)) for t in range(len(self.frames))]
+
+    def _shares(self, frame: FrameIndex) -> Mapping[ObjectId, float]:
+        """Return the shares of a frame; measured again only if something else is shown there."""
+        shown = ((item, self.state.shown(item, frame)) for item in self.state.objects)
+        keys = {item: key for item, key in shown if key is not None}
+        known = self._overlaps.get(frame)
+        if known is None or known[0] != keys:
+            known = self._overlaps[frame] = keys, self._measured(keys)
+        return known[1]
+
+    def _measured(self, keys: Mapping[ObjectId, RecordKey]) -> Mapping[ObjectId, float]:
+        counts = claimed_pixels([self.store.get(key) for key in keys.values()])
+        return {
+            item: min(1.0, count / self._shape(key).area)
+            for (item, key), count in zip(keys.items(), counts, strict=True)
+            if count
+        }

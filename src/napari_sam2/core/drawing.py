@@ -13,7 +13,7 @@ from napari_sam2.core.editing import Editing
 from napari_sam2.core.errors import LabelsError, PromptError
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.joining import person_answer
-from napari_sam2.core.masks import PackedMask
+from napari_sam2.core.masks import Box, PackedMask
 from napari_sam2.core.outlines import points_along, polygon_mask
 from napari_sam2.core.recording import recorded
 from napari_sam2.core.state import Lock, SessionState
@@ -69,6 +69,11 @@ class Drawing(Editing):
             Distance of the points, pixels; by default as many as the network takes well.
         """
         checked = check_path(path, 1)
+        if spacing is not None and not np.isfinite(spacing):
+            raise PromptError(
+                f"the distance of points must be a finite number, got {spacing!r}",
+                remedy="leave it out, and as many points are taken as the network takes well",
+            )
         length = float(np.hypot(*np.diff(checked, axis=0).T).sum())
         least = max(length / (MAX_SCRIBBLED - 1), 1.0)
         points = points_along(checked, least if spacing is None else max(float(spacing), 0.5))
@@ -165,5 +170,27 @@ def _masks_of(labels: np.ndarray, shape: tuple[int, int]) -> Iterator[tuple[int,
         raise LabelsError(
             f"labels must be whole numbers of shape {shape}, got {labels.dtype} {labels.shape}"
         )
-    for value in np.unique(labels[labels != 0]).tolist():
-        yield value, PackedMask.from_array(labels == value)
+    for value, box in boxes_of(labels):
+        yield (
+            value,
+            PackedMask.from_crop(shape, box, labels[box[0] : box[2], box[1] : box[3]] == value),
+        )
+
+
+def boxes_of(labels: np.ndarray) -> Iterator[tuple[int, Box]]:
+    """Yield every value of a label image (Y, X) beside 0 with the box around it, in ascending order."""
+    y, x = np.nonzero(labels)
+    values = labels[y, x]
+    order = np.argsort(values, kind="stable")
+    y, x = y[order], x[order]
+    found, starts = np.unique(values[order], return_index=True)
+    if not len(found):
+        return
+    corners = (
+        np.minimum.reduceat(y, starts),
+        np.minimum.reduceat(x, starts),
+        np.maximum.reduceat(y, starts) + 1,
+        np.maximum.reduceat(x, starts) + 1,
+    )
+    boxes = np.stack(corners, 1).tolist()
+    yield from ((value, tuple(box)) for value, box in zip(found.tolist(), boxes, strict=True))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from napari_sam2.core.errors import PromptError
 from napari_sam2.core.geometry import PromptBox, nearest_index
-from napari_sam2.core.ids import FrameIndex
+from napari_sam2.core.ids import FrameIndex, is_whole
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.prompts import FramePrompts, PromptStep
 from napari_sam2.core.validation import (
@@ -156,6 +156,8 @@ def check_frame_prompts(prompts: FramePrompts, shape: tuple[int, int]) -> FrameP
     refines = None if prompts.refines is None else check_mask(prompts.refines, shape)[0]
     said: FramePrompts | None = None
     for step in prompts.steps:
+        if not is_whole(step.candidate) or step.candidate < 0:
+            raise PromptError(f"candidates are counted from 0, got number {step.candidate!r}")
         if step.mask is not None:
             said = with_mask(prompts.frame, check_mask(step.mask, shape)[0])
         if step.box is not None:

@@ -85,7 +85,8 @@ class History:
 
     def without(self, object_id: ObjectId, prompts: FramePrompts) -> History:
         """Return the history as if exactly these prompts had never been given; later ones stay."""
-        line, here = (*self.past, self.present, *self.future), len(self.past)
+        line, present = (*self.past, self.present, *self.future), len(self.past)
+        here = present
         good, kept = SessionState(), list[Entry]()
         for number, entry in enumerate(line):
             state = entry.state
@@ -96,7 +97,7 @@ class History:
             is_idle = bool(kept) and state == kept[-1].state and state is not entry.state
             if not is_idle:
                 kept.append(replace(entry, state=state))
-            elif number <= here:
+            elif number <= present:
                 # One entry fewer up to the present.
                 here -= 1
         return History(kept[here], tuple(kept[:here]), tuple(kept[here + 1 :]))

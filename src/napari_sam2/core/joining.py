@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_sam2.core import edits
+from napari_sam2.core.extent import Extent
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.masks import EMPTY_BOX, ObjectMask, PackedMask, union_box
 from napari_sam2.core.prompts import FramePrompts
@@ -46,24 +47,36 @@ def joined(
     gone: ObjectId,
     store: MaskStore,
     shape: tuple[int, int],
+    extent: Extent,
 ) -> ObjectState:
-    """Return the object that shows what two objects showed, on every frame."""
-    first, second = state.objects[object_id], state.objects[gone]
+    """Return the object that shows what two objects showed, on every frame; `extent`: where it may be.
+
+    What was said about one of them on a frame where it was trimmed away is left out where the joint object is shown.
+    """
+    both = [state.objects[object_id], state.objects[gone]]
+    first, second = both
     merged = replace(
         first, prompts={}, answers=FrameTable(), tracks=FrameTable(), pending=frozenset()
     )
     for t in (*first.prompts, *(t for t in second.prompts if t not in first.prompts)):
-        keys = [key for key in (state.shown(object_id, t), state.shown(gone, t)) if key is not None]
-        seen = [key for key in keys if store.get(key).box != EMPTY_BOX]
-        if len(seen) == 2:
-            union = union_of(store.get(seen[0]), store.get(seen[1]), object_id)
-            said = edits.with_mask(t, PackedMask.from_object_mask(union.to_mask(), shape))
-            merged = merged.prompted(said, person_answer(said, object_id, store))
-        else:
-            owner = first if t in first.prompts else second
-            answer = owner.answers.get(t)
-            key = None if answer is None else _of_object(answer, object_id, store)
-            merged = merged.prompted(owner.prompts[t], None if t in owner.pending else key)
+        said = [known for known in both if t in known.prompts]
+        heard = [known for known in said if t in state.info(known.object_id).extent]
+        shown = {known.object_id: state.shown(known.object_id, t) for known in both}
+        masks = {
+            owner: record
+            for owner, key in shown.items()
+            if key is not None and (record := store.get(key)).box != EMPTY_BOX
+        }
+        seen = [known for known in both if known.object_id in masks]
+        if t not in extent or (heard and not seen):
+            merged = _adopted(merged, (heard or said)[0], t, store)
+        elif len(seen) == 1 and seen[0] in heard:
+            merged = _adopted(merged, seen[0], t, store)
+        elif heard:
+            records = list(masks.values())
+            union = union_of(records[0], records[-1], object_id)
+            mask = edits.with_mask(t, PackedMask.from_object_mask(union.to_mask(), shape))
+            merged = merged.prompted(mask, person_answer(mask, object_id, store))
     frames = {*first.tracks, *second.tracks, *first.answers, *second.answers}
     for t in sorted(frames - merged.prompts.keys()):
         keys = [key for key in (state.shown(object_id, t), state.shown(gone, t)) if key is not None]
@@ -72,6 +85,14 @@ def joined(
             union = union_of(records[0], records[-1], object_id)
             merged = merged.tracked(t, store.append(union))
     return merged
+
+
+def _adopted(
+    merged: ObjectState, owner: ObjectState, frame: FrameIndex, store: MaskStore
+) -> ObjectState:
+    """Return `merged` with what was said about `owner` on a frame, and the answer."""
+    key = _of_object(owner.answers[frame], merged.object_id, store)
+    return merged.prompted(owner.prompts[frame], key)
 
 
 def union_of(first: MaskRecord, second: MaskRecord, object_id: ObjectId) -> MaskRecord:

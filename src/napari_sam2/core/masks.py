@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +35,16 @@ def union_box(first: Box, second: Box) -> Box:
     )
 
 
+def overlapping_pairs(boxes: Sequence[Box]) -> list[tuple[int, int]]:
+    """Return which boxes have a pixel in common, as pairs of their places, the lower one first."""
+    if len(boxes) < 2:
+        return []
+    y0, x0, y1, x1 = np.array(boxes).T
+    rows = np.maximum.outer(y0, y0) < np.minimum.outer(y1, y1)
+    columns = np.maximum.outer(x0, x0) < np.minimum.outer(x1, x1)
+    return [(int(i), int(j)) for i, j in np.argwhere(np.triu(rows & columns, 1))]
+
+
 def moved_box(box: Box, by: tuple[int, int]) -> Box:
     """Return `box` moved by (y, x) pixels."""
     return box[0] + by[0], box[1] + by[1], box[2] + by[0], box[3] + by[1]
@@ -54,15 +65,16 @@ class PackedMask:
     def from_array(cls, mask: np.ndarray) -> PackedMask:
         """Pack a frame-sized mask (Y, X), bool."""
         box = bounding_box(mask)
-        return cls._pack((int(mask.shape[0]), int(mask.shape[1])), box, mask[_slices(box)])
+        return cls.from_crop((int(mask.shape[0]), int(mask.shape[1])), box, mask[_slices(box)])
 
     @classmethod
     def from_object_mask(cls, mask: ObjectMask, shape: tuple[int, int]) -> PackedMask:
         """Pack what `mask` covers in a frame of `shape` (Y, X)."""
-        return cls._pack(shape, mask.box, mask.mask)
+        return cls.from_crop(shape, mask.box, mask.mask)
 
     @classmethod
-    def _pack(cls, shape: tuple[int, int], box: Box, crop: np.ndarray) -> PackedMask:
+    def from_crop(cls, shape: tuple[int, int], box: Box, crop: np.ndarray) -> PackedMask:
+        """Pack the content of `box`, (y1 - y0, x1 - x0) bool, which no smaller box holds."""
         return cls(shape, box, np.packbits(np.asarray(crop, bool), axis=None).tobytes())
 
     def crop(self) -> np.ndarray:

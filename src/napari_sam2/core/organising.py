@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from napari_sam2.core import edits, joining
 from napari_sam2.core.errors import PromptError
 from napari_sam2.core.extent import WHOLE, Extent
-from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.ids import FrameIndex, ObjectId, is_whole
 from napari_sam2.core.masks import EMPTY_BOX
 from napari_sam2.core.objects import ObjectInfo
+from napari_sam2.core.projection import check_label
 from napari_sam2.core.reading import Reading
 from napari_sam2.core.recording import recorded
-from napari_sam2.core.state import ObjectState, SessionState
-from napari_sam2.core.validation import check_frame, check_name, check_object_id
+from napari_sam2.core.state import Lock, ObjectState, SessionState
+from napari_sam2.core.validation import (
+    check_frame,
+    check_info,
+    check_name,
+    check_object_id,
+)
 
 
 class Organising(Reading):
@@ -21,8 +28,11 @@ class Organising(Reading):
 
     @recorded
     def remove_object(self, object: int) -> None:
-        """Remove an object with its prompts, locks and results."""
-        self._act("remove object", self.state.without_object(self._known(object)))
+        """Remove an object with its prompts, locks and results, also a daughter that was never prompted.
+
+        Its daughters have no parent then.
+        """
+        self._act("remove object", self.state.without_object(self._listed(object)))
 
     @recorded
     def rename(self, object: int, name: str) -> None:
@@ -37,13 +47,11 @@ class Organising(Reading):
     @recorded
     def describe(self, object: int, info: ObjectInfo) -> None:
         """Say everything about an object at once, also about one that is still to be prompted."""
-        object_id = check_object_id(object, self.labels_dtype, self.next_object_id)
-        if info.parent is not None:
-            check_object_id(info.parent, self.labels_dtype, self.next_object_id)
-        for name in (info.name, info.class_name):
-            check_name(name)
-        if info != self.state.info(object_id):
-            self._act("describe", self.state.with_info(object_id, info))
+        object_id = self._free(object)
+        state = self._described(self.state, object_id, info)
+        check_descent(state, [object_id])
+        if state.info(object_id) != self.state.info(object_id):
+            self._act("describe", state)
 
     @recorded
     def trim_before(self, object: int, frame: int) -> None:
@@ -70,6 +78,11 @@ class Organising(Reading):
         The daughters are there once they are prompted, from the next frame on.
         """
         mother, last = self._known(object), check_frame(frame, len(self.frames))
+        if not is_whole(daughters) or daughters < 1:
+            raise PromptError(
+                f"the number of daughters must be a whole number from 1, got {daughters!r}",
+                remedy="leave it out for two",
+            )
         if last + 1 >= len(self.frames):
             raise PromptError(
                 f"frame {last} is the last one", remedy="divide before the daughters appear"
@@ -77,7 +90,8 @@ class Organising(Reading):
         info = self.state.info(mother)
         state = self.state.with_info(mother, replace(info, extent=self._cut(mother, stop=last + 1)))
         first = self.next_object_id
-        born = tuple(ObjectId(number) for number in range(first, first + daughters))
+        check_label(first + int(daughters) - 1, self.labels_dtype)
+        born = tuple(ObjectId(number) for number in range(first, first + int(daughters)))
         for daughter in born:
             is_from = ObjectInfo(class_name=info.class_name, parent=mother, extent=Extent(last + 1))
             state = state.with_info(daughter, is_from)
@@ -88,8 +102,8 @@ class Organising(Reading):
     def split(self, object: int, frame: int) -> ObjectId:
         """Let an object be another one from a frame on, and return the new id.
 
-        Prompts, locks and masks go with their frames. A part about which nothing was said rests on the mask that it
-        shows next to the frame.
+        Prompts, locks, masks and daughters go with their frames. A part about which nothing was said rests on the mask
+        that it shows next to the frame.
 
         Raises
         ------
@@ -108,6 +122,7 @@ class Organising(Reading):
         state = state.with_info(
             new, replace(info, name="", extent=self._cut(object_id, first=first))
         )
+        state = state.with_daughters_moved(object_id, new, lambda info: info.extent.first >= first)
         self._act("split", state.with_locks_moved(object_id, new, lambda t: t >= first))
         return new
 
@@ -121,22 +136,31 @@ class Organising(Reading):
         object_id, gone = self._answered(object), self._answered(other)
         if object_id == gone:
             raise PromptError(f"object {object_id} cannot be merged with itself")
-        state = self.state.without_object(gone)
-        merged = joining.joined(self.state, object_id, gone, self.store, self.frames.shape)
         info, given = self.state.info(object_id), self.state.info(gone)
+        extent = _hull(info.extent, given.extent)
+        merged = joining.joined(self.state, object_id, gone, self.store, self.frames.shape, extent)
+        merged = self._rested(merged, range(len(self.frames)), extent)
+        parent = given.parent if info.parent == gone else info.parent
+        state = self.state.with_daughters_moved(gone, object_id).without_object(gone)
         info = replace(
             info,
             name=info.name or given.name,
             class_name=info.class_name or given.class_name,
-            extent=_hull(info.extent, given.extent),
+            parent=None if state.descends(parent, object_id) else parent,
+            extent=extent,
         )
-        locked = [lock for lock in self.locks if lock.object_id == gone]
         state = state.with_object(merged).with_info(object_id, info)
-        for lock in locked:
-            state = state.with_lock(replace(lock, object_id=object_id, from_tracking=False))
-        self._act("merge", _with_parent(state, gone, object_id))
+        self._act("merge", _with_joint_locks(state, self.locks, object_id, gone))
 
     # Small steps
+
+    def _described(
+        self, state: SessionState, object_id: ObjectId, info: ObjectInfo
+    ) -> SessionState:
+        """Return the state with all that is said about an object from outside, after the checks."""
+        if info.parent is not None:
+            check_object_id(info.parent, self.labels_dtype, self.next_object_id)
+        return state.with_info(object_id, check_info(info, len(self.frames)))
 
     def _answered(self, object: int) -> ObjectId:
         object_id = self._known(object)
@@ -193,9 +217,28 @@ def _hull(first: Extent, second: Extent) -> Extent:
     return Extent(min(first.first, second.first), stop)
 
 
-def _with_parent(state: SessionState, old: ObjectId, new: ObjectId) -> SessionState:
-    """Return the state in which the daughters of `old` are those of `new`."""
-    for object_id, info in state.infos.items():
-        if info.parent == old:
-            state = state.with_info(object_id, replace(info, parent=new))
+def check_descent(state: SessionState, object_ids: Iterable[ObjectId]) -> None:
+    """Refuse objects that come from themselves by divisions."""
+    for object_id in object_ids:
+        parent = state.info(object_id).parent
+        if state.descends(parent, object_id):
+            raise PromptError(
+                f"object {object_id} cannot come from object {parent}, which comes from it",
+                remedy="name the mother as the parent of her daughters, and nobody as hers",
+            )
+
+
+def _with_joint_locks(
+    state: SessionState, locks: Iterable[Lock], object_id: ObjectId, gone: ObjectId
+) -> SessionState:
+    """Return the state with the locks of two merged objects, where something is said about the joint one.
+
+    What it shows there was never tracked so: no lock is one that unlocking takes the mask back with.
+    """
+    for lock in locks:
+        if lock.object_id in (object_id, gone):
+            place = object_id, lock.frame
+            state = state.without_lock(*place)
+            if state.prompts_on(*place) is not None:
+                state = state.with_lock(Lock(*place))
     return state

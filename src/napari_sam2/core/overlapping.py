@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -34,9 +35,16 @@ class Overlapping(Reading):
         Parameters
         ----------
         labels : array-like of shape (T, Y, X), integer
-            Read frame by frame, and once as a whole for its largest label: new objects get ids above it.
+            New objects get ids above the largest label, and none that is a label. A numpy array is copied, others are
+            read frame by frame whenever a frame is shown.
         protect : bool
             No mask of the session covers them; otherwise all do.
+
+        Raises
+        ------
+        LabelsError
+            If their shape or their type does not fit, or one of them is negative, beyond the type of the session's
+            labels, or the id of an object.
         """
         existing = None if labels is None else self._checked_existing(labels, protect)
         if existing is not self.state.existing:
@@ -50,9 +58,23 @@ class Overlapping(Reading):
             raise LabelsError(
                 f"existing labels must be whole numbers of shape {expected}, got {dtype} {shape}"
             )
-        highest = max(int(np.asarray(labels[t]).max()) for t in range(shape[0]))
-        check_label(highest, self.labels_dtype)
-        return ExistingLabels(labels, highest, protect)
+        if isinstance(labels, np.ndarray):
+            labels = labels.copy()  # somebody may go on drawing in it
+        planes = (np.unique(np.asarray(labels[t])) for t in range(shape[0]))
+        values = frozenset(value for plane in planes for value in plane.tolist())
+        if min(values) < 0:
+            raise LabelsError(
+                f"existing labels must not be negative, got {min(values)}",
+                remedy="give them numbers from 1, and 0 to what is background",
+            )
+        check_label(max(values), self.labels_dtype)
+        both = sorted(values & self.state.objects.keys())
+        if both:
+            raise LabelsError(
+                f"existing labels and objects have the same ids: {reprlib.repr(both)}",
+                remedy=f"give the labels other numbers, for example from {self.next_object_id} on",
+            )
+        return ExistingLabels(labels, max(values), protect, values - {0})
 
     def _repainted(self, old: SessionState) -> Iterable[tuple[FrameIndex, Box]]:
         whole = (0, 0, *self.frames.shape)

@@ -7,13 +7,15 @@ worth is measured by `benchmarks/quality.py`.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
-from napari_sam2.core.masks import EMPTY_BOX, Box, bounding_box
+from napari_sam2.core.masks import EMPTY_BOX, Box, PackedMask, bounding_box, overlapping_pairs
 from napari_sam2.core.store import MaskRecord
 
 FrameKind = Literal["prompted", "tracked", "absent", "missing"]
@@ -68,7 +70,7 @@ class FrameQuality:
     area_jump : float
         Larger one of the two log ratios of the area to that on the frames beside.
     area_drift : float
-        Log ratio of the area to that on the nearest prompted frame.
+        Log ratio of the area to that on the nearest prompted frame that shows the object; 0 if none does.
     shift : float
         Larger one of the two distances of the centre to that on the frames beside, in lengths of the object.
     overlap : float
@@ -105,17 +107,19 @@ def shape_of(record: MaskRecord) -> Shape:
     return Shape(len(rows), centre, float((1.0 / (1.0 + np.exp(-logits))).mean()))
 
 
-def shared_pixels(first: MaskRecord, second: MaskRecord) -> int:
-    """Return how many pixels two masks of a frame have in common."""
-    y0, x0 = max(first.box[0], second.box[0]), max(first.box[1], second.box[1])
-    y1, x1 = min(first.box[2], second.box[2]), min(first.box[3], second.box[3])
-    if y0 >= y1 or x0 >= x1:
-        return 0
-    parts = [
-        record.unpacked_strength()[_inside(record.box, (y0, x0, y1, x1))] > 0
-        for record in (first, second)
-    ]
-    return int(np.count_nonzero(parts[0] & parts[1]))
+def claimed_pixels(records: Sequence[MaskRecord]) -> list[int]:
+    """Return for each mask of a frame how many of its pixels the others claim, as a sum over them."""
+    masks = [PackedMask((0, 0), record.box, record.bits).crop() for record in records]
+    counts = [0] * len(records)
+    for i, j in overlapping_pairs([record.box for record in records]):
+        first, second = records[i].box, records[j].box
+        y0, x0 = max(first[0], second[0]), max(first[1], second[1])
+        part = y0, x0, min(first[2], second[2]), min(first[3], second[3])
+        both = masks[i][_inside(first, part)] & masks[j][_inside(second, part)]
+        shared = int(np.count_nonzero(both))
+        counts[i] += shared
+        counts[j] += shared
+    return counts
 
 
 def assess(
@@ -138,10 +142,11 @@ def assess(
         Frames about which a person spoke.
     """
     anchors = sorted(prompted)
+    seen = [a for a in anchors if shapes[a].area]
     return tuple(
         FrameQuality(t, "missing")
         if record is None
-        else _assess_one(t, record, shapes, overlaps[t], anchors)
+        else _assess_one(t, record, shapes, overlaps[t], anchors, seen)
         for t, record in enumerate(records)
     )
 
@@ -179,25 +184,43 @@ def place_to_click(mask: np.ndarray, beside: np.ndarray | None) -> tuple[int, in
 def innermost(region: np.ndarray) -> tuple[int, int]:
     """Return the pixel of a region (Y, X) that is left longest when its border is taken away again and again."""
     y0, x0, y1, x1 = bounding_box(region)
-    left = np.pad(region[y0:y1, x0:x1], 1)
-    while True:
-        middle = left[1:-1, 1:-1]
-        inner = middle & left[:-2, 1:-1] & left[2:, 1:-1] & left[1:-1, :-2] & left[1:-1, 2:]
-        if not inner.any():
-            break
-        left = np.pad(inner, 1)
-    rows, columns = np.nonzero(left)
+    distance = _distance(np.pad(region[y0:y1, x0:x1], 1))
+    rows, columns = np.nonzero(distance == distance.max())
     # Of several the one nearest to their mean: the middle of a ridge.
     nearest = int(np.hypot(rows - rows.mean(), columns - columns.mean()).argmin())
     return y0 + int(rows[nearest]) - 1, x0 + int(columns[nearest]) - 1
 
 
+def _distance(region: np.ndarray) -> np.ndarray:
+    """Return how often the border must be taken away until a pixel goes: its city-block distance to the outside."""
+    distance = np.where(region, np.int32(sum(region.shape)), np.int32(0))
+    for lines in (distance, distance.T):  # along the columns, then along the rows
+        for before, after in pairwise(range(len(lines))):
+            np.minimum(lines[after], lines[before] + 1, out=lines[after])
+        for after, before in pairwise(reversed(range(len(lines)))):
+            np.minimum(lines[before], lines[after] + 1, out=lines[before])
+    return distance
+
+
+def _nearest(t: int, frames: Sequence[int]) -> int | None:
+    """Return the frame of an ascending sequence that is nearest to `t`; of two the earlier one."""
+    place = bisect_left(frames, t)
+    return min(frames[max(place - 1, 0) : place + 1], key=lambda a: (abs(a - t), a), default=None)
+
+
 def _assess_one(
-    t: int, record: MaskRecord, shapes: Sequence[Shape], overlap: float, anchors: Sequence[int]
+    t: int,
+    record: MaskRecord,
+    shapes: Sequence[Shape],
+    overlap: float,
+    anchors: Sequence[int],
+    seen: Sequence[int],
 ) -> FrameQuality:
+    """`anchors`: prompted frames, ascending; `seen`: those of them that show the object: elsewhere it has no area."""
     here = shapes[t]
     beside = [shapes[s] for s in (t - 1, t + 1) if 0 <= s < len(shapes) and shapes[s].area]
-    anchor = min(anchors, key=lambda a: (abs(a - t), a), default=t)
+    anchor, compared = _nearest(t, anchors), _nearest(t, seen)
+    distance = 0 if anchor is None else abs(anchor - t)
     kind: FrameKind = "tracked" if here.area else "absent"
     measured = FrameQuality(
         t,
@@ -207,12 +230,12 @@ def _assess_one(
         here.certainty,
         here.area,
         max((_log_ratio(here, other) for other in beside), default=0.0),
-        _log_ratio(here, shapes[anchor]),
+        0.0 if compared is None else _log_ratio(here, shapes[compared]),
         max((_shift(here, other) for other in beside), default=0.0),
         overlap,
-        abs(anchor - t),
+        distance,
     )
-    if t in anchors:
+    if anchor == t:
         return replace(measured, kind="prompted")
     return replace(measured, doubt=doubt_of(measured))
 

@@ -56,7 +56,7 @@ class Reading(Timeline):
         self.frames = frames
         self._verdicts: dict[ObjectId, Verdict] = {}
         self._shapes: dict[RecordKey, Shape] = {}
-        self._pairs: dict[tuple[RecordKey, RecordKey], int] = {}
+        self._overlaps: dict[FrameIndex, tuple[object, Mapping[ObjectId, float]]] = {}
         self.stack_view = StackView.default(3) if stack_view is None else stack_view
         self.labels_dtype = check_labels_dtype(labels_dtype)
 
@@ -138,13 +138,24 @@ class Reading(Timeline):
     def _place(
         self, object: int, frame: int, *, is_locking: bool = False
     ) -> tuple[ObjectId, FrameIndex]:
-        object_id = check_object_id(object, self.labels_dtype, self.next_object_id)
+        object_id = self._free(object)
         frame_idx = check_frame(frame, len(self.frames))
         if self.state.is_locked(object_id, frame_idx) and not is_locking:
             raise PromptError(
                 f"object {object_id} is locked on frame {frame_idx}", remedy="unlock it first"
             )
         return object_id, frame_idx
+
+    def _free(self, object: int) -> ObjectId:
+        """Return the id of an object that is there or may come; one of the labels that were there before may not."""
+        object_id = check_object_id(object, self.labels_dtype, self.next_object_id)
+        existing = self.state.existing
+        if existing is not None and object_id in existing.ids:
+            raise PromptError(
+                f"{object_id} is one of the labels that were there before, and cannot be an object",
+                remedy=f"the next free id is {self.next_object_id}",
+            )
+        return object_id
 
     def _known(self, object: int) -> ObjectId:
         if not is_whole(object) or object not in self.state.objects:

@@ -23,6 +23,7 @@ class ActionLog:
         self._lines: dict[int, str] = {}
         self._count = 0
         self._pending: Callable[[], str] | None = None
+        self._text = ""
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -40,11 +41,20 @@ class ActionLog:
         self._count += 1
         self._tell(line)
 
-    def flush(self, prefix: str = "") -> None:
-        """Add the line of the action that is going on, unless it is there already."""
+    def prepare(self) -> None:
+        """Make the line of the action that is going on before it changes anything: a value may have no text."""
         if self._pending is not None:
-            line, self._pending = self._pending(), None
+            self._text = self._pending()
+
+    def flush(self, prefix: str = "") -> None:
+        """Add the prepared line of the action that is going on, unless it is there already."""
+        if self._pending is not None:
+            line, self._pending, self._text = self._text, None, ""
             self.write(prefix + line)
+
+    def ends_with(self, number: int) -> bool:
+        """Say whether the line of this number is the last one that was written."""
+        return number in self._lines and number == self._count - 1
 
     def strike(self, number: int) -> None:
         """Take a line out: its action was taken back because the model failed."""

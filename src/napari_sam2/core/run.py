@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from napari_sam2.core.engine import Engine
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.messages import FrameResult, PropagationRequest, ResumePoint
-from napari_sam2.core.plan import Bases, num_results
+from napari_sam2.core.plan import Bases, num_results, plan_of
 from napari_sam2.core.state import RecordKey, SessionState, Tracked
 from napari_sam2.core.store import MaskRecord, MaskStore
 from napari_sam2.core.table import FrameTable
@@ -198,6 +198,9 @@ class Unfinished:
         mine = self.request
         if mine.only is None or request.only is None or not request.only <= mine.only:
             return False
+        left = plan_of(mine)[self.resume.done :]
+        if not {track.object_id for item in left for track in item.tracks} <= _ids(request):
+            return False  # it would track objects that nobody asked for now
         asked = {
             item.object_id: state.asked(item.object_id)
             for item in mine.objects
@@ -215,6 +218,10 @@ class Unfinished:
             and self.tracks[item.object_id] is state.objects[item.object_id].tracks
             for item in request.objects
         )
+
+
+def _ids(request: PropagationRequest) -> set[ObjectId]:
+    return {item.object_id for item in request.objects}
 
 
 def _question(request: PropagationRequest) -> tuple[object, ...]:

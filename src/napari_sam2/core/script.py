@@ -83,13 +83,15 @@ def bytes_from_text(text: str) -> bytes:
 
 def _array_text(array: Any) -> str:
     size = int(np.prod(array.shape, dtype=np.int64))
-    dtype = np.dtype(array.dtype)
-    if size * dtype.itemsize > LARGEST:
+    # Other libraries have types of their own: numpy's is known once the values are numpy's.
+    if size * getattr(array.dtype, "itemsize", 8) > LARGEST:
         return (
             f"labels_of_{'x'.join(map(str, array.shape))}"  # to be bound by whoever runs it again
         )
     whole = np.asarray(array[...])
-    if size <= SMALL and dtype.kind in "biuf":
+    dtype = whole.dtype
+    # A stack is read frame by frame, which takes an array.
+    if size <= SMALL and dtype.kind in "biuf" and whole.ndim < 3:
         return value_text(whole.tolist())
     native = whole.astype(dtype.newbyteorder("<"), copy=False)
     text = _packed(np.ascontiguousarray(native).tobytes())

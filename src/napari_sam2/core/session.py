@@ -12,13 +12,13 @@ from napari_sam2.core.errors import PromptError
 from napari_sam2.core.ids import ObjectId
 from napari_sam2.core.joining import person_answer
 from napari_sam2.core.objects import ObjectInfo
-from napari_sam2.core.organising import Organising
+from napari_sam2.core.organising import Organising, check_descent
 from napari_sam2.core.overlapping import Overlapping
 from napari_sam2.core.prompts import ObjectPrompts
 from napari_sam2.core.propagating import Propagating
 from napari_sam2.core.recording import recorded
 from napari_sam2.core.state import Lock
-from napari_sam2.core.validation import check_frame, check_object_id
+from napari_sam2.core.validation import check_frame
 
 
 class Session(Drawing, Choosing, Overlapping, Organising, Propagating, Doubting):
@@ -46,8 +46,8 @@ class Session(Drawing, Choosing, Overlapping, Organising, Propagating, Doubting)
 
     @recorded
     def clear(self) -> None:
-        """Remove all objects."""
-        if self.state.objects:
+        """Remove all objects, also those that are still to be prompted."""
+        if self.state.objects or self.state.infos:
             self._act("clear", self.state.emptied())
 
     @recorded
@@ -60,7 +60,7 @@ class Session(Drawing, Choosing, Overlapping, Organising, Propagating, Doubting)
         """Replace everything by prompts, locks and names from elsewhere, for example a file; one history entry."""
         state = self.state.emptied()
         for item in prompts:
-            object_id = check_object_id(item.object_id, self.labels_dtype, self.next_object_id)
+            object_id = self._free(item.object_id)
             for given in item.frames:
                 check_frame(given.frame, len(self.frames))
                 if state.prompts_on(object_id, given.frame) is not None:
@@ -74,7 +74,8 @@ class Session(Drawing, Choosing, Overlapping, Organising, Propagating, Doubting)
                     f"the lock of object {lock.object_id} on frame {lock.frame} has no prompt"
                 )
             state = state.with_lock(lock)
-        for object_id, info in (infos or {}).items():
-            check_object_id(object_id, self.labels_dtype, self.next_object_id)
-            state = state.with_info(object_id, info)
+        for number, info in (infos or {}).items():
+            object_id = self._free(number)
+            state = self._described(state, object_id, info)
+        check_descent(state, state.infos)
         self._act("restore", state)

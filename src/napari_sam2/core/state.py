@@ -105,12 +105,14 @@ class ObjectState:
 class ExistingLabels:
     """Labels that somebody else made, read frame by frame; the session shows them and never changes them.
 
-    `labels`: (T, Y, X) integer; `highest`: the largest of them; `is_protected`: no mask covers them.
+    `labels`: (T, Y, X) integer; `highest`: the largest of them; `is_protected`: no mask covers them; `ids`: all of them
+    beside 0.
     """
 
     labels: ArrayLikeStack = field(repr=False)
     highest: int
     is_protected: bool = True
+    ids: frozenset[int] = field(default=frozenset(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +179,33 @@ class SessionState:
         infos = {key: value for key, value in self.infos.items() if key != object_id}
         return replace(self, infos=infos if info == PLAIN else {**infos, object_id: info})
 
+    def with_daughters_moved(
+        self,
+        old: ObjectId,
+        new: ObjectId | None,
+        belongs: Callable[[ObjectInfo], bool] = lambda info: True,
+    ) -> SessionState:
+        """Return the state in which some daughters of `old` are those of `new`, or of nobody."""
+        state = self
+        for object_id, info in self.infos.items():
+            if info.parent == old and belongs(info):
+                state = state.with_info(object_id, replace(info, parent=new))
+        return state
+
+    def descends(self, object_id: ObjectId | None, ancestor: ObjectId) -> bool:
+        """Say whether an object is `ancestor`, or comes from it by divisions."""
+        seen = set[ObjectId]()
+        while object_id is not None and object_id not in seen and object_id != ancestor:
+            seen.add(object_id)
+            object_id = self.info(object_id).parent
+        return object_id == ancestor
+
     def without_object(self, object_id: ObjectId) -> SessionState:
-        """Return the state without an object, its locks, and its name and the like."""
+        """Return the state without an object, its locks, its name and the like; its daughters have no parent."""
         objects = {key: value for key, value in self.objects.items() if key != object_id}
         locks = {key: value for key, value in self.locks.items() if key[0] != object_id}
-        return replace(self.with_info(object_id, PLAIN), objects=objects, locks=locks)
+        state = self.with_info(object_id, PLAIN).with_daughters_moved(object_id, None)
+        return replace(state, objects=objects, locks=locks)
 
     def with_prompts(
         self, object_id: ObjectId, prompts: FramePrompts, answer: RecordKey | None, new_run: int
@@ -201,16 +225,16 @@ class SessionState:
         )
 
     def without_prompts(self, object_id: ObjectId, frame: FrameIndex) -> SessionState:
-        """Return the state without an object's prompts on a frame.
+        """Return the state without an object's prompts on a frame, and without its lock, which rests on them.
 
         With its last prompt the object goes too: what was tracked from nothing could not be made again.
         """
         changed = self.objects[object_id].unprompted(frame)
         if changed.prompts:
-            return self.with_object(changed)
-        info = self.info(object_id)
-        kept = PLAIN if info.parent is None else info  # a daughter stays one for the next click
-        return self.without_object(object_id).with_info(object_id, kept)
+            return self.with_object(changed).without_lock(object_id, frame)
+        state = self.without_object(object_id)
+        is_daughter = self.info(object_id).parent is not None  # she stays one for the next click
+        return replace(state, infos=self.infos) if is_daughter else state
 
     def with_lock(self, lock: Lock) -> SessionState:
         """Return the state with a lock."""
@@ -282,14 +306,36 @@ class SessionState:
         frame: FrameIndex,
         keys: Mapping[ObjectId, RecordKey],
         bases: Bases,
+        made: Made | None = None,
     ) -> SessionState:
-        """Return the state with what `run` found on `frame`, or this very state if it has no part in that run."""
-        changed = {
-            object_id: self.objects[object_id].tracked(frame, key, bases.of(object_id, frame))
-            for object_id, key in keys.items()
-            if object_id in self.objects and self.objects[object_id].run == run
-        }
-        return replace(self, objects={**self.objects, **changed}) if changed else self
+        """Return the state with what `run` found on `frame`, or this very state if it has no part in that run.
+
+        `made`: what was made so for other states; they go on sharing what they share now.
+        """
+        made = Made() if made is None else made
+        objects = made.objects.get(id(self.objects))
+        if objects is None:
+            joined = [
+                (known, key)
+                for object_id, key in keys.items()
+                if (known := self.objects.get(object_id)) is not None and known.run == run
+            ]
+            for known, key in joined:
+                if id(known) not in made.known:
+                    basis = bases.of(known.object_id, frame)
+                    made.known[id(known)] = known.tracked(frame, key, basis)
+            changed = {known.object_id: made.known[id(known)] for known, _ in joined}
+            objects = {**self.objects, **changed} if changed else self.objects
+            made.objects[id(self.objects)] = objects
+        return self if objects is self.objects else replace(self, objects=objects)
+
+
+@dataclass(slots=True)
+class Made:
+    """What was made of objects, and of whole tables of them, by the identity of what they were before."""
+
+    objects: dict[int, Mapping[ObjectId, ObjectState]] = field(default_factory=dict)
+    known: dict[int, ObjectState] = field(default_factory=dict)
 
 
 class Verdict(NamedTuple):

@@ -18,7 +18,7 @@ from napari_sam2.core.messages import PromptRequest, PromptResult, PropagationRe
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
 from napari_sam2.core.recording import ActionLog, recorded
 from napari_sam2.core.run import Run, StoredFrame, Unfinished
-from napari_sam2.core.state import SessionState, changed_frames
+from napari_sam2.core.state import Made, SessionState, changed_frames
 from napari_sam2.core.store import NO_RUN, MaskRecord, MaskStore
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Timeline:
     @engine.setter
     def engine(self, engine: Engine) -> None:
         self._refuse_while_running()
-        self._engine, self._unfinished = engine, None
+        self._engine, self._unfinished, self._offers = engine, None, Offers()
         self._model += 1
 
     @property
@@ -137,23 +137,16 @@ class Timeline:
 
         `is_move`: it is another place in the same history, so a question that fails later takes no action back.
         """
+        self._log.prepare()
+        self._note_progress()
         before, self._history = self._history, history
         self._held_answers = []
-        asked: list[int] = []
         try:
-            for object_id, prompts in list(self._asks.unasked(history.state)):
-                request = self._request(object_id, prompts)
-                asked.append(request.generation)
-                known = None if is_move else before
-                self._asks.add(Ask(request, known, history, self._log.next_number))
-                self._engine.ask(request, self.accept)
+            self._ask_what_waits(None if is_move else before)
         except BaseException:
             self._history, self._held_answers = before, None
-            for generation in asked:
-                self._asks.take(generation)
             raise
         answers, self._held_answers = self._held_answers, None
-        self._note_progress()
         self._log.flush()
         self._highest_id = max((self._highest_id, *self.state.objects, *self.state.infos))
         self._cancel_lost_run()
@@ -161,6 +154,19 @@ class Timeline:
         for answer in answers:
             self.prompt_answered.emit(answer)
         self._save_memory()
+
+    def _ask_what_waits(self, before: History | None = None) -> None:
+        """Ask what the present state waits for; `before`: the history without the action that is going on, if any."""
+        history, open_before = self._history, self._asks.copy()
+        try:
+            for object_id, prompts in list(self._asks.unasked(history.state)):
+                request = self._request(object_id, prompts)
+                line, highest = self._log.next_number, self._highest_id
+                self._asks.add(Ask(request, before, history, line, highest))
+                self._engine.ask(request, self.accept)
+        except BaseException:
+            self._asks = open_before
+            raise
 
     def _request(self, object_id: ObjectId, prompts: FramePrompts) -> PromptRequest:
         self._generation += 1
@@ -200,19 +206,37 @@ class Timeline:
         ask = self._asks.take(generation)
         if ask is None:
             return
-        if ask.before is not None:
-            self._log.strike(ask.line)
         before = self._history
-        if before is ask.after and ask.before is not None:
-            self._history = ask.before
+        if before is ask.after and ask.before is not None and self._log.ends_with(ask.line):
+            self._log.strike(ask.line)
+            self._history, self._highest_id = ask.before, ask.highest_id
+            self._announce(before)
         else:
-            self._history = before.without(ask.request.object_id, ask.request.prompts)
+            self.take_back(ask.request.object_id, ask.request.prompts)
+        # The engine may have dropped the question that is the newest one now.
+        self._ask_what_waits()
+
+    @recorded
+    def take_back(self, object: int, prompts: FramePrompts) -> None:
+        """Let exactly these prompts never have been given, wherever undo leads; what was done after them stays.
+
+        The log has this line for a prompt that the model failed to answer, if something else was done in between.
+        """
+        object_id, before = ObjectId(object), self._history
+        if not before.holds(lambda state: state.prompts_on(object_id, prompts.frame) == prompts):
+            return
+        self._log.prepare()
+        self._note_progress()
+        self._history = before.without(object_id, prompts)
+        self._log.flush()
+        self._cancel_lost_run()
         self._announce(before)
 
     # Runs
 
     def _start_run(self, request: PropagationRequest) -> Run:
         self._refuse_while_running()
+        self._log.prepare()
         unfinished = self._unfinished
         if unfinished is not None and unfinished.is_part_of(request, self.state):
             earlier = unfinished.request
@@ -258,8 +282,9 @@ class Timeline:
                 return
             state = self.state.joining(run.number, joining, is_repair=run.is_repair)
             self._history = before.pushed("propagate", state)
+        made = Made()
         self._history = self._history.amended(
-            lambda state: state.with_tracks(run.number, stored.frame, stored.keys, run.bases)
+            lambda state: state.with_tracks(run.number, stored.frame, stored.keys, run.bases, made)
         )
         run.done = stored.resume.done
         self._unfinished = Unfinished.after(run, stored.resume, self.state)
@@ -278,11 +303,13 @@ class Timeline:
         if len(history.past) < len(self._history.past):
             lost = len(self._history.past) - len(history.past)
             logger.warning("the oldest %d undo levels were given up to save memory", lost)
-        self._history = history
+        is_shorter, self._history = history is not self._history, history
         seen = set[int]()
         self.store.discard({key for state in history.states for key in state.records(seen)})
         # Not looked through again before a quarter more has come.
         self._memory_mark = max(limit, self.store.num_bytes) * 5 // 4
+        if is_shorter:
+            self.history_changed.emit()
 
     def _note_progress(self) -> None:
         """Record how far the run has come before something else is done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_sam2.core.errors import OptionError, PromptError, PropagationError
 from napari_sam2.core.geometry import PromptBox, nearest_index
 from napari_sam2.core.ids import FrameIndex, ObjectId, is_whole
 from napari_sam2.core.masks import PackedMask
+from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.core.projection import check_label, largest_label
 
 MAX_NAME = 200
@@ -204,6 +206,27 @@ def check_name(name: object) -> str:
             f"a name is one line of at most {MAX_NAME} characters, got {reprlib.repr(name)}"
         )
     return name.strip()
+
+
+def check_info(info: ObjectInfo, num_frames: int) -> ObjectInfo:
+    """Return what is said about an object besides where it is, with its names in order.
+
+    Raises
+    ------
+    OptionError
+        If a name is no line of text.
+    PromptError
+        If the extent is no part of the stack.
+    """
+    first, stop = info.extent.first, info.extent.stop
+    end = num_frames if stop is None else stop
+    if not (is_whole(first) and is_whole(end) and 0 <= first < end <= num_frames):
+        raise PromptError(
+            f"an object on the frames {first!r} to {stop!r} is nowhere in the stack of {num_frames}",
+            remedy="give its first frame and the one after its last",
+        )
+    name, class_name = check_name(info.name), check_name(info.class_name)
+    return replace(info, name=name, class_name=class_name)
 
 
 def check_positive(clicks: Clicks, *, has_mask: bool) -> None:

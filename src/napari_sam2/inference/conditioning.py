@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from napari_sam2.core.views import View
 from napari_sam2.inference.embeddings import BoundedCache
 from napari_sam2.inference.encoder import FrameEncoder
 from napari_sam2.inference.focus import Focus, Side, box_of, centre_of, widened
-from napari_sam2.inference.memory import MemoryEntry
+from napari_sam2.inference.memory import NUM_RECENT_POINTERS, MemoryEntry
 from napari_sam2.inference.postprocess import fill_holes
 from napari_sam2.inference.step import ModelPoints, StepOutput, adopt_mask, decode, remember
 from napari_sam2.inference.transforms import to_model_mask, to_view_logits
@@ -81,6 +82,7 @@ class Conditioner:
         self._options, self._device = options, device
         self._answers: BoundedCache[Answer] = BoundedCache(NUM_ANSWERS)
         self._memories: BoundedCache[MemoryEntry] = BoundedCache(NUM_ANSWERS)
+        self._sides: BoundedCache[tuple[Side]] = BoundedCache(NUM_ANSWERS)
 
     def answer(self, prompts: FramePrompts) -> Answer:
         """Answer the steps in order, from the longest part that was answered before."""
@@ -94,6 +96,24 @@ class Conditioner:
 
     def side(self, prompts: ObjectPrompts) -> Side:
         """Return the side of the window in which a run follows the object: that of its largest answer."""
+        known = self._sides.get(prompts.frames)
+        if known is None:
+            known = self._sides.put(prompts.frames, (self._largest_side(prompts),))
+        return known[0]
+
+    def reserve(self, objects: Sequence[ObjectPrompts]) -> None:
+        """Make room for all memories that one frame of a run attends to: they would push each other out."""
+        limit = self._options.max_conditioning_frames
+        needed = (
+            len(item.frames)
+            if limit is None
+            else min(len(item.frames), limit + NUM_RECENT_POINTERS)
+            for item in objects
+        )
+        self._memories.reserve(sum(needed))
+        self._sides.reserve(len(objects))
+
+    def _largest_side(self, prompts: ObjectPrompts) -> Side:
         sides = [
             self._focus.side_for(answer.box)
             for answer in map(self.answer, prompts.frames)
@@ -247,6 +267,23 @@ class Conditioner:
         features = self._encoder.embed(prompts.frame, view)
         spatial = remember(self._network, features, output, self._options, is_prompted=True)
         return MemoryEntry(spatial, output.pointer)
+
+
+class Memories(Mapping[int, MemoryEntry]):
+    """The memories of an object's conditioning frames, in the order of its prompts, each made when it is looked at."""
+
+    def __init__(self, conditioner: Conditioner, prompts: ObjectPrompts, side: Side) -> None:
+        self._conditioner, self._side = conditioner, side
+        self._frames = {int(item.frame): item for item in prompts.frames}
+
+    def __getitem__(self, frame: int) -> MemoryEntry:
+        return self._conditioner.memory(self._frames[frame], self._side)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._frames)
+
+    def __len__(self) -> int:
+        return len(self._frames)
 
 
 def _is_far_in(view: View, earlier: View) -> bool:

@@ -28,6 +28,10 @@ class BoundedCache(Generic[Value]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def reserve(self, budget: int) -> None:
+        """Let the budget be at least this."""
+        self._budget = max(self._budget, budget)
+
     def get(self, key: Hashable) -> Value | None:
         """Return the value of `key`, if it is still there, and mark it as used."""
         if key in self._values:

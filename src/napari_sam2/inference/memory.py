@@ -114,10 +114,15 @@ def select(
     """
     sign = -1 if is_reverse else 1
     chosen = nearest_conditioning(frame, list(conditioning), max_conditioning)
-    recent = {t: e for t, e in conditioning.items() if t not in chosen} | dict(tracked)
+    left_out = conditioning.keys() - set(chosen)
+
+    def recent(t: int) -> MemoryEntry | None:
+        # Looked up one by one: a conditioning frame's memory may have to be made first.
+        return tracked[t] if t in tracked else conditioning[t] if t in left_out else None
+
     memories, rows = [conditioning[t].spatial for t in chosen], [CONDITIONING_ROW] * len(chosen)
     for back in range(NUM_RECENT, 0, -1):
-        entry = recent.get(_recent_frame(frame, back, sign, stride))
+        entry = recent(_recent_frame(frame, back, sign, stride))
         if entry is not None and entry.spatial is not None:
             memories.append(entry.spatial)
             rows.append(back - 1)
@@ -125,7 +130,7 @@ def select(
     pointers = [conditioning[t].pointer for t in passed]
     offsets = [(frame - t) * sign for t in passed]
     for back in range(1, min(num_frames, NUM_RECENT_POINTERS + 1)):
-        entry = recent.get(frame - sign * back)
+        entry = recent(frame - sign * back)
         if entry is not None:
             pointers.append(entry.pointer)
             offsets.append(back)

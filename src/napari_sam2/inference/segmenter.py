@@ -26,7 +26,7 @@ from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.plan import PlannedFrame, Track, plan_of
 from napari_sam2.core.prompts import ObjectPrompts
 from napari_sam2.core.views import View
-from napari_sam2.inference.conditioning import Answer, Conditioner
+from napari_sam2.inference.conditioning import Answer, Conditioner, Memories
 from napari_sam2.inference.device import DevicePolicy
 from napari_sam2.inference.embeddings import DEFAULT_BUDGET
 from napari_sam2.inference.encoder import FrameEncoder
@@ -154,6 +154,7 @@ class Sam2Segmenter:
         """Track all objects of the request through the planned frames, or through the rest of them."""
         plan = plan_of(request)
         conditioning = {item.object_id: item for item in request.objects}
+        self._conditioner.reserve(request.objects)
         done = resume.done if resume else 0
         passes: dict[ObjectId, Pass] = dict(resume.state) if resume else {}  # type: ignore[call-overload]
         for number, planned in enumerate(plan[done:], start=done + 1):
@@ -224,7 +225,7 @@ class Sam2Segmenter:
         side = self._conditioner.side(prompts)
         selection = select(
             planned.frame,
-            {int(item.frame): self._conditioner.memory(item, side) for item in prompts.frames},
+            Memories(self._conditioner, prompts, side),
             current.recent,
             num_frames=self._pointer_span,
             is_reverse=planned.is_reverse,
