@@ -119,7 +119,10 @@ class FakeSegmenter:
         self.raise_at[number] = error or InferenceError(f"call {number} was told to fail")
 
     def prompt(self, request: PromptRequest) -> PromptResult:
-        """Return the mask of one object on its prompted frame, and a larger one that was not chosen."""
+        """Return the mask of one object on its prompted frame, and a larger one that was not chosen.
+
+        Like the network, it has no other candidate for a box.
+        """
         self._count_call()
         prompts = request.prompts
         last = replace(prompts.steps[-1], candidate=0)
@@ -129,7 +132,8 @@ class FakeSegmenter:
         strength = 1 + _checksum(prompts) % 12
         chosen = self._seen(_object_mask(request.object_id, masks[number], strength))
         other = _object_mask(request.object_id, masks[1 - number], 1)
-        return PromptResult(request.generation, prompts.frame, chosen, (other,))
+        others = () if any(step.box is not None for step in prompts.steps) else (other,)
+        return PromptResult(request.generation, prompts.frame, chosen, others)
 
     def propagate(
         self, request: PropagationRequest, resume: ResumePoint | None = None
