@@ -5,14 +5,15 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_sam2 import Session
 from napari_sam2.core.references import ReferenceStack
 from napari_sam2.evaluation.stacks import evaluate_stack
 from napari_sam2.io.references import find_references
-from napari_sam2.model.sam2 import Sam2
-from napari_sam2.training.export import export_weights
-from napari_sam2.training.validation import Validator
+
+if TYPE_CHECKING:
+    from napari_sam2.model.sam2 import Sam2
 
 FRAMES, OBJECTS = 8, 4
 """Of each stack: enough to see where a run goes, little enough not to hold it up."""
@@ -33,6 +34,8 @@ class StackValidator:
     """
 
     def __init__(self, folder: Path) -> None:
+        from napari_sam2.training.validation import Validator
+
         self.stacks: list[ReferenceStack] = [
             file.read().limited(FRAMES, OBJECTS) for file in find_references(folder)
         ]
@@ -40,6 +43,8 @@ class StackValidator:
 
     def __call__(self, net: Sam2) -> dict[str, float]:
         """Return the numbers of `Validator`, and `J_NAME` of every stack."""
+        from napari_sam2.training.export import export_weights
+
         numbers = self.generated(net)
         with tempfile.TemporaryDirectory() as folder:
             metadata = {"format": "napari-sam2", "config": net.config.name}
