@@ -31,11 +31,11 @@ def test_two_logs_are_one_curve(tmp_path):
         f"import sys; sys.path.insert(0, {str(COMMAND.parent)!r})\n"
         "import training_curve as it; from pathlib import Path\n"
         f"rows = it.read_logs([Path({str(first)!r}), Path({str(second)!r})])\n"
-        "print(it.curves(rows)['click, chosen'])"
+        "import json; print(json.dumps(it.curves(rows)['click, chosen']))"
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     points = [(n, 0.2 if n <= 2 else 0.8) for n in range(1, 6)]
-    assert [(n, round(v, 6)) for n, v in eval(shown.stdout)] == points
+    assert [(n, round(v, 6)) for n, v in json.loads(shown.stdout)] == points
     done = subprocess.run(
         [sys.executable, str(COMMAND), str(first), str(second), "--out", str(out)],
         capture_output=True,
