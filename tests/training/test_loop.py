@@ -211,6 +211,24 @@ def test_after_a_gap_the_second_frame_is_remembered_as_it_is_and_the_third_is_tr
     assert numbers[6]["gap_iou"] == numbers[6]["last_iou"]
 
 
+def test_masks_drawn_by_hand_change_what_is_asked_for_of_objects_prompted_by_mask(toy_config):
+    net, side = initialise(Sam2(toy_config), 0), toy_config.image_size
+    labels = torch.zeros(1, 2, side, side, dtype=torch.int64)
+    labels[:, :, 8:40, 8:40], labels[:, :, 8:40, 44:60] = 1, 2
+    clips = Clips((labels > 0).float()[:, :, None].expand(-1, -1, 3, -1, -1).contiguous(), labels)
+    plan = Plan(is_box=False, corrections=0, stride=1, is_corrected=False, place=(0, 0))
+    losses = set()
+    for share in (0.0, 1.0):
+        chance = Chance(torch.Generator().manual_seed(0))
+        head = SceneHead(toy_config.width)
+        torch.manual_seed(0)
+        head.conv.reset_parameters()
+        result = clip_step(net, head, clips, 2, plan, chance, hand_share=share)
+        losses.add(float(result.numbers["scene"]))
+        losses.add(round(float(result.loss.detach()), 5))
+    assert len(losses) == 3, "the same scene, another loss"
+
+
 def test_looks_are_the_same_while_clips_are_used_again(tmp_path):
     options = TrainOptions.refining(steps=400)
     trainer = Trainer(tmp_path, replace(options, config="nano"))

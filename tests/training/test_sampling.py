@@ -6,10 +6,12 @@ import torch
 
 from napari_sam2.training.chance import Chance
 from napari_sam2.training.sampling import (
+    HAND_RADII,
     coverage,
     draw_boxes,
     draw_clicks,
     draw_corrections,
+    hand_drawn,
     object_masks,
     pick_objects,
 )
@@ -89,3 +91,38 @@ def test_objects_that_are_gone_later_are_seldom_picked():
     assert 70 < picked.count(2) < 100
     either = [int(pick_objects(labels, 1, source).ids) for _ in range(100)]
     assert 30 < either.count(2) < 70
+
+
+def discs(*radii, side=96):
+    """Return one disc a row, in the middle, float."""
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    squared = (y - side / 2) ** 2 + (x - side / 2) ** 2
+    return torch.stack([(squared <= radius**2).float() for radius in radii])
+
+
+def test_a_hand_draws_an_object_alike_on_all_frames():
+    masks = discs(24, 24, 24, 24)
+    moved = masks.roll(7, dims=-1)
+    sizes = set()
+    for seed in range(10):
+        first, second = hand_drawn([masks, moved], 0.5, chance(seed))
+        assert torch.equal(first.roll(7, dims=-1), second)
+        is_drawn = (first != masks).flatten(1).any(1)
+        assert set(first.unique().tolist()) <= {0.0, 1.0}
+        ratio = (first.sum((1, 2)) / masks.sum((1, 2)))[is_drawn]
+        assert torch.all((ratio > 0.6) & (ratio < 1.7))
+        sizes.update("larger" if r > 1 else "smaller" for r in ratio.tolist())
+    assert sizes == {"larger", "smaller"}
+
+
+def test_a_hand_leaves_alone_what_it_would_wipe_out_and_whom_it_is_not_asked_to_draw():
+    tiny = discs(1.5)
+    assert all(torch.equal(hand_drawn([tiny], 1.0, chance(n))[0], tiny) for n in range(5))
+    large = discs(30)
+    assert torch.equal(hand_drawn([large], 0.0, chance())[0], large)
+    # Large on the first frame, a thread on the second: the thread is kept, or drawn thicker.
+    thread = torch.zeros_like(large)
+    thread[:, 48, 20:70] = 1
+    for seed in range(2 * len(HAND_RADII)):
+        _, later = hand_drawn([large, thread], 1.0, chance(seed))
+        assert later.sum() >= 0.5 * thread.sum()

@@ -53,8 +53,8 @@ class TrainOptions:
     `image_every`-th take clips of `frames` frames with memory, or, with probability `long_share`, of
     `long_frames`. `zooms`: how often clips are drawn that many times smaller and enlarged, as a small object is
     shown that the model looks at through a window of the frame; `gaps`: how often that many frames of a clip pass
-    unseen after the first one; `mosaics`: how often clips are four copies side by side. Amounts are those of one
-    process, times `batch`.
+    unseen after the first one; `mosaics`: how often clips are four copies side by side; `hand_share`: part of the
+    prompting masks that are drawn as by hand. Amounts are those of one process, times `batch`.
     """
 
     config: str = "nano"
@@ -78,6 +78,7 @@ class TrainOptions:
     zooms: tuple[tuple[int, float], ...] = ((1, 1.0),)
     gaps: tuple[tuple[int, float], ...] = ((0, 1.0),)
     mosaics: float = 0.0
+    hand_share: float = 0.0
     batch: int = 1
     large_radius: float = 14.0
     large_until: tuple[float, float] = (0.1, 0.5)
@@ -103,6 +104,7 @@ class TrainOptions:
             "long_share": 0.2,
             "long_frames": 10,
             "mosaics": 0.1,
+            "hand_share": 0.4,
             "zooms": ((1, 0.6), (2, 0.27), (4, 0.13)),
             "gaps": ((0, 0.4), (3, 0.2), (6, 0.2), (10, 0.2)),
             "large_until": (0.0, 0.0),
@@ -307,7 +309,11 @@ class Trainer:
             self.team.share(self.net)
             self.is_calibrated = True
         corner = plan.corner(self.net.config, options.window) if is_window else (0, 0)
-        one_step = image_step if is_image else partial(clip_step, gap=self._gap(frames))
+        one_step = (
+            image_step
+            if is_image
+            else partial(clip_step, gap=self._gap(frames), hand_share=options.hand_share)
+        )
         kind = self.device.type
         with (
             # The fused attention kernel's backward pass is the slowest part of a step on a CPU.

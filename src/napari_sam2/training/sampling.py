@@ -24,6 +24,11 @@ class Picked(NamedTuple):
     rows: Tensor
     ids: Tensor
 
+    def shuffled(self, chance: Chance) -> Picked:
+        """Return the objects in another order."""
+        order = chance.uniform(len(self.rows)).argsort()
+        return Picked(self.rows[order], self.ids[order])
+
 
 def pick_objects(
     labels: Tensor,
@@ -77,6 +82,47 @@ def rivals(labels: Tensor, picked: Picked) -> Tensor:
     """Return which part of each logit's cell other objects than the picked one cover, (R, S/4, S/4)."""
     own = labels[picked.rows]
     return coverage(((own > 0) & (own != picked.ids[:, None, None])).float())
+
+
+HAND_RADII = (1, 2, 3, 5)
+"""Frame pixels over which a hand smooths an outline."""
+
+
+def hand_drawn(masks: list[Tensor], share: float, chance: Chance) -> list[Tensor]:
+    """Draw some objects as a person would: smoother, and a little larger or smaller, alike on all frames.
+
+    Annotators leave room around a cell, stay inside of it, or cut its corners. Who paints a mask wants masks of that
+    kind, so what was drawn on the first frame is what later frames are compared with.
+
+    Parameters
+    ----------
+    masks : list of Tensor of shape (R, S, S), float 0 or 1
+        The true masks of R objects on each frame.
+    share : float
+        Part of the objects that are drawn otherwise; those too small for the present radius stay as they are.
+    chance : Chance
+        On the device of the masks.
+
+    Returns
+    -------
+    list of Tensor of shape (R, S, S), float 0 or 1
+        A mask that would lose half of its pixels stays as it is.
+    """
+    number = len(masks[0])
+    radius = HAND_RADII[int(chance.below(len(HAND_RADII), 1))]
+    is_large = masks[0].sum((1, 2)) > (4 * radius) ** 2
+    is_drawn = (chance.happens(number, share=share) & is_large)[:, None, None]
+    level = chance.uniform(number, 1, 1, low=0.2, high=0.65)  # below a half: larger
+    return [torch.where(is_drawn, _smoothed(mask, radius, level), mask) for mask in masks]
+
+
+def _smoothed(masks: Tensor, radius: int, level: Tensor) -> Tensor:
+    blurred = masks[:, None]
+    for _ in range(2):
+        blurred = F.avg_pool2d(blurred, 2 * radius + 1, 1, radius, count_include_pad=False)
+    drawn = (blurred[:, 0] > level).float()
+    is_lost = drawn.sum((1, 2), keepdim=True) < 0.5 * masks.sum((1, 2), keepdim=True)
+    return torch.where(is_lost, masks, drawn)
 
 
 def coverage(masks: Tensor) -> Tensor:

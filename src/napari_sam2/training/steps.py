@@ -25,6 +25,7 @@ from napari_sam2.training.sampling import (
     draw_boxes,
     draw_clicks,
     draw_corrections,
+    hand_drawn,
     object_masks,
     pick_objects,
     rivals,
@@ -257,8 +258,11 @@ def clip_step(
     chance: Chance,
     corner: tuple[int, int] = (0, 0),
     gap: int = 0,
+    hand_share: float = 0.0,
 ) -> StepResult:
     """Prompt objects on the first frame by mask, click or box, then follow them with memory of the own predictions.
+
+    `hand_share`: part of the masks that are drawn as by hand, see `hand_drawn`.
 
     `gap`: that many frames lie unseen between the first two. The second one is then remembered as it truly is, like the
     last frame of a pass that went well so far: objects are far from where they were prompted, and what counts is where
@@ -273,21 +277,22 @@ def clip_step(
     picked = pick_objects(clips.labels[:, 0], per_clip, chance, later=later)
     if not len(picked.rows):
         return StepResult(scene, {"scene": scene.detach()})
+    picked = picked.shuffled(chance)
     masks = [object_masks(clips.labels[:, t], picked) for t in range(frames)]
+    masks = _as_prompted(masks, hand_share, chance)
     memory = _Memory([], [])
     start = features.select(picked.rows * frames)
     others = rivals(clips.labels[:, 0], picked)
-    total, numbers, order = _prompt_first(net, start, masks[0], others, memory, origin, chance)
+    total, numbers = _prompt_first(net, start, masks[0], others, memory, origin, chance)
     total = total + scene
-    picked = type(picked)(picked.rows[order], picked.ids[order])
     tracked: list[Loss] = []
     if gap:
-        _remember_truth(net, features.select(picked.rows * frames + 1), masks[1][order], memory)
+        _remember_truth(net, features.select(picked.rows * frames + 1), masks[1], memory)
     for t in range(2 if gap else 1, frames):
         own = features.select(picked.rows * frames + t)
-        mask = masks[t][order]
+        mask = masks[t]
         covered, present = coverage(mask), mask.sum((1, 2)) > 4
-        others = rivals(clips.labels[:, t], picked)
+        others = rivals(clips.labels[:, t], picked) * (1 - covered)
         conditioned = memory.condition(net, own.stride16, plan.stride, gap)
         decoded = _decode(net, conditioned, own, None, None)
         tracked.append(decoder_loss(decoded, covered, present, True, others))
@@ -321,17 +326,14 @@ def _prompt_first(
     memory: _Memory,
     origin: Tensor,
     chance: Chance,
-) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-    """Prompt the first frame: half of the objects by mask, a quarter each by click and box.
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Prompt the first frame: the first half of the objects by mask, a quarter each by click and box.
 
-    Returns the loss, numbers for the log, and the objects' new order (R,).
+    Returns the loss and numbers for the log.
     """
     number, side = len(masks), masks.shape[-1]
-    order = chance.uniform(number).argsort()
-    own = ImageFeatures(*(f[order] for f in own))
-    masks, others = masks[order], others[order]
     covered = coverage(masks)
-    cuts = (0, number // 2, number * 3 // 4, number)
+    cuts = (0, _num_by_mask(number), number * 3 // 4, number)
     total, numbers = masks.new_zeros(()), {}
     remembered, pointers, scores = [], [], []
     for kind, first, last in zip(("mask", "click", "box"), cuts[:-1], cuts[1:], strict=True):
@@ -363,7 +365,21 @@ def _prompt_first(
         scores.append(score)
         pointers.append(net.pointer(token, score))
     memory.add(net, own.stride16, torch.cat(remembered), torch.cat(scores), torch.cat(pointers))
-    return total, numbers, order
+    return total, numbers
+
+
+def _num_by_mask(number: int) -> int:
+    """Return how many of the objects, the first ones, are prompted by mask."""
+    return number // 2
+
+
+def _as_prompted(masks: list[Tensor], hand_share: float, chance: Chance) -> list[Tensor]:
+    """Draw some of the objects that are prompted by mask as by hand: only a mask tells how outlines are drawn."""
+    cut = _num_by_mask(len(masks[0]))
+    if not cut or not hand_share:
+        return masks
+    drawn = hand_drawn([mask[:cut] for mask in masks], hand_share, chance)
+    return [torch.cat([own, mask[cut:]]) for own, mask in zip(drawn, masks, strict=True)]
 
 
 def _token_of(net: Sam2, own: ImageFeatures, mask: Tensor) -> Tensor:
