@@ -9,7 +9,7 @@ import torch
 
 from napari_sam2.training.chance import Chance
 from napari_sam2.training.generator import ClipGenerator
-from napari_sam2.training.scene import MAX_OBJECTS
+from napari_sam2.training.scene import MAX_OBJECTS, Scene
 from napari_sam2.training.styles import STYLES, WEIGHTS, draw_styles
 from napari_sam2.training.textures import TEXTURE_SIZE, look_up, make_bank
 
@@ -167,11 +167,50 @@ def test_in_calm_clips_little_changes(monkeypatch):
     only(monkeypatch, "lesions")
 
     def overlap(calm):
-        monkeypatch.setitem(STYLES, "lesions", replace(STYLES["lesions"], calm=(calm, calm)))
+        style = replace(STYLES["lesions"], calm=(calm, calm), section=(0, 0))
+        monkeypatch.setitem(STYLES, "lesions", style)
         return overlap_of_frames(draw(12, 5, seed=8))
 
     assert overlap(1) > 0.6
     assert overlap(0) < overlap(1) - 0.15
+
+
+def test_sections_end_though_they_lie_calmly(monkeypatch):
+    style = replace(STYLES["organs"], calm=(1, 1), section=(1, 1), depth=(0, 0))
+    monkeypatch.setitem(STYLES, "organs", style)
+    only(monkeypatch, "organs")
+    clips = draw(16, 3, seed=10, gap=8)
+    ratios = []
+    for clip in clips.labels:
+        for object_id in clip[0].unique()[1:]:
+            first, later = ((clip[t] == object_id).sum() for t in (0, 2))
+            if first > 80:
+                ratios.append(float(later / first))
+    ratios = torch.tensor(ratios)
+    assert (ratios < 0.5).float().mean() > 0.2
+    assert ((ratios > 0.8) & (ratios < 1.25)).float().mean() > 0.1
+
+
+def test_objects_stretch_along_themselves_and_keep_their_size(monkeypatch):
+    only(monkeypatch, "nuclei")
+    chance = Chance(torch.Generator().manual_seed(3))
+    style = draw_styles(2, chance)
+    style["radius"][:], style["cover"][:], style["section"][:] = 20.0, 0.02, 0.0
+    style["depth"][:] = 0.0
+    scene = Scene(style, 8, 128, 0, 4, chance)
+    # One object in the middle of each frame, and space as it is.
+    scene.bodies.centre[:, 0], scene.bodies.first[:, 0], scene.bodies.last[:, 0] = 0.0, 0, 99
+    scene.bodies.last[:, 1:] = -1
+    scene.wave_move[:] = 0
+    shapes = {}
+    for stretch in (0.0, 0.15):
+        scene.stretch[:] = stretch
+        masks = scene.surface(6).label.view(2, 128, 128) == 1
+        shapes[stretch] = [(int(mask.sum()), elongation(mask)) for mask in masks]
+    for (area, _), (stretched_area, long) in zip(*shapes.values(), strict=True):
+        assert abs(stretched_area - area) < 0.15 * area
+        assert long > 1.5
+    assert shapes[0.0] != shapes[0.15]
 
 
 def test_some_objects_come_back():

@@ -220,15 +220,27 @@ class Scene:
         self.agitation = 0.4 * speed * median
         bodies.spin = chance.normal(*shape) * 0.25 * chance.uniform(batch, 1) * calm[..., 0]
         self._draw_lifetimes()
-        # Slices: a section grows and shrinks around the frame `peak`, over `reach` frames either way.
-        self.peak = chance.uniform(*shape, low=-0.5, high=1.1) * self.frames
-        longer = torch.where(self.is_calm, 4.0, 1.0)[:, None]
-        self.reach = chance.uniform(*shape, low=4, high=24) * longer
+        self._draw_sections()
+        # Cells that settle grow long, those about to divide grow round: `stretch` a frame, along their own axis.
+        morphs = chance.happens(batch, 1, share=0.4)
+        self.stretch = chance.normal(*shape) * 0.08 * morphs * self.calm[:, None]
         # A camera that jumps a little.
         jumps = chance.happens(batch, 1, share=0.3) & ~self.is_calm[:, None]
         jolt = chance.uniform(batch, 1) * jumps * 4 * self.scale
         self.jolt = jolt[:, None] * chance.normal(batch, self.frames, 2)
         self.jolt[:, 0] = 0
+
+    def _draw_sections(self) -> None:
+        """Slices: a section grows and shrinks around the frame `peak`, over `reach` frames either way.
+
+        How fast sections change has nothing to do with how calmly they lie: a spleen ends within ten slices in which
+        no organ moves. People prompt the largest section, so half of the peaks lie near the first frame.
+        """
+        chance, shape = self.chance, (self.batch, MAX_OBJECTS)
+        self.reach = 4 * 24 ** chance.uniform(*shape)
+        anywhere = chance.uniform(*shape, low=-0.5, high=1.1) * self.frames
+        near = chance.uniform(*shape, low=-0.3, high=0.2) * self.reach
+        self.peak = torch.where(chance.happens(self.batch, 1, share=0.5), near, anywhere)
 
     def _draw_lifetimes(self) -> None:
         bodies, frames, chance = self.bodies, self.frames, self.chance
@@ -363,16 +375,23 @@ class Scene:
         """Each blob's squared relative distance as a polynomial in x x, x y, y y, x, y, 1: (B, K, Q, 6)."""
         bodies = self.bodies
         radius = self._radii(t)
+        stretch = (0.6 * torch.tanh(self.stretch * t)).exp()[..., None]  # (B, K, 1)
         cosine, sine = bodies.angle.cos(), bodies.angle.sin()
         turn = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
+        stretched = bodies.offset * torch.stack([stretch, 1 / stretch], -1)
         centre = bodies.centre[:, :, None] + radius[..., None, None] * torch.einsum(
-            "bkij,bkqj->bkqi", turn, bodies.offset
+            "bkij,bkqj->bkqi", turn, stretched
         )
-        direction = bodies.angle[..., None] + bodies.tilt
-        c, s = direction.cos(), direction.sin()
+        # In the object's own axes first, where it is stretched; then turned with it.
+        c, s = bodies.tilt.cos(), bodies.tilt.sin()
         long, short = (1 / (bodies.axes * radius[..., None, None]) ** 2).unbind(-1)
-        xx, yy = long * c**2 + short * s**2, long * s**2 + short * c**2
-        xy = 2 * (long - short) * c * s
+        along = (long * c**2 + short * s**2) / stretch**2
+        across = (long * s**2 + short * c**2) * stretch**2
+        mixed = 2 * (long - short) * c * s
+        c, s = cosine[..., None], sine[..., None]
+        xx = along * c**2 - mixed * c * s + across * s**2
+        yy = along * s**2 + mixed * c * s + across * c**2
+        xy = 2 * (along - across) * c * s + mixed * (c**2 - s**2)
         u, v = centre.unbind(-1)
         return torch.stack(
             [

@@ -219,8 +219,8 @@ WEIGHTS: dict[str, float] = {
     "rods": 0.5,
     "fibres": 0.4,
     "electrons": 0.7,
-    "organs": 1.5,
-    "lesions": 1.2,
+    "organs": 2.2,
+    "lesions": 1.5,
     "natural": 0.8,
 }
 
