@@ -211,6 +211,32 @@ def test_after_a_gap_the_second_frame_is_remembered_as_it_is_and_the_third_is_tr
     assert numbers[6]["gap_iou"] == numbers[6]["last_iou"]
 
 
+@pytest.mark.parametrize("gap", [0, 6])
+def test_a_second_prompted_frame_is_attended_to_as_one(toy_config, monkeypatch, gap):
+    net, side = initialise(Sam2(toy_config), 0), toy_config.image_size
+    labels = torch.zeros(1, 5, side, side, dtype=torch.int64)
+    labels[:, :, 8:40, 8:40] = 1
+    clips = Clips((labels > 0).float()[:, :, None].expand(-1, -1, 3, -1, -1).contiguous(), labels)
+    seen, condition = [], net.condition
+
+    def spy(stride16, maps, rows, pointers, offsets):
+        seen.append((rows.tolist(), offsets.shape[0]))
+        return condition(stride16, maps, rows, pointers, offsets)
+
+    monkeypatch.setattr(net, "condition", spy)
+    for has_second in (False, True):
+        seen.clear()
+        plan = Plan(False, 0, 1, False, (0, 0), has_second)
+        chance = Chance(torch.Generator().manual_seed(0))
+        clip_step(net, SceneHead(toy_config.width), clips, 2, plan, chance, gap=gap)
+        last_row = toy_config.memory.num_frames - 1
+        assert all(rows.count(last_row) >= (2 if has_second else 1) for rows, _ in seen)
+        assert all(rows[: 1 + has_second] == [last_row] * (1 + has_second) for rows, _ in seen)
+        # With a gap the second frame is given; without one, the last frame is the second prompted one.
+        assert len(seen) == (3 if gap or has_second else 4)
+        assert [number for _, number in seen] == ([2, 3, 4] if gap else [1, 2, 3, 4])[: len(seen)]
+
+
 def test_masks_drawn_by_hand_change_what_is_asked_for_of_objects_prompted_by_mask(toy_config):
     net, side = initialise(Sam2(toy_config), 0), toy_config.image_size
     labels = torch.zeros(1, 2, side, side, dtype=torch.int64)

@@ -96,8 +96,9 @@ class Plan:
     """What kind of step it is; the same on all processes, so that none waits for the others.
 
     `is_box`: prompt by boxes instead of clicks. `corrections`: clicks after the first prompt. `stride`: how many frames
-    lie between two frames of a clip, as the memory sees it. `is_corrected`: the last frame of a clip gets a click.
-    `place`: where windows lie in their frame, (x, y), 0 to 1.
+    lie between two frames of a clip, as the memory sees it. `is_corrected`: the last tracked frame of a clip gets a
+    click. `place`: where windows lie in their frame, (x, y), 0 to 1. `has_second`: another frame of a clip is prompted
+    beside the first one.
     """
 
     is_box: bool
@@ -105,11 +106,12 @@ class Plan:
     stride: int
     is_corrected: bool
     place: tuple[float, float]
+    has_second: bool = False
 
     @classmethod
     def draw(cls, generator: torch.Generator, progress: float) -> Plan:
         """Draw a plan; at the start of a run there are single clicks only."""
-        u = torch.rand(6, generator=generator).tolist()
+        u = torch.rand(7, generator=generator).tolist()
         is_start = progress < 0.08
         return cls(
             is_box=u[0] < 0.2 and not is_start,
@@ -117,6 +119,7 @@ class Plan:
             stride=2 if u[2] < 0.25 else 1,
             is_corrected=u[3] < 0.25,
             place=(u[4], u[5]),
+            has_second=u[6] < 0.25,
         )
 
     def corner(self, config: Sam2Config, window: int) -> tuple[int, int]:
@@ -215,26 +218,37 @@ def take(values: Tensor, index: Tensor) -> Tensor:
 
 @dataclass(slots=True)
 class _Memory:
-    """What is remembered of the objects of a step: one entry a frame."""
+    """What is remembered of the objects of a step: one entry a frame.
+
+    `num_prompted`: that many of the first frames are prompted ones. `ahead`: map of a prompted frame to
+    come.
+    """
 
     maps: list[Tensor]
     pointers: list[Tensor]
+    num_prompted: int = 1
+    ahead: Tensor | None = None
 
     def condition(self, net: Sam2, stride16: Tensor, stride: int, gap: int) -> Tensor:
-        """Condition a frame on the first frame and all later ones.
+        """Condition a frame on the prompted frames and all later ones.
 
         Frames are `stride` apart, the first two `gap` more.
         """
         newest = len(self.maps)
-        # The first frame is a conditioning frame; k frames back has row k - 1, and there are only so many rows.
+        # There are only so many rows: k frames back has row k - 1, and prompted frames have the last one.
         last_row = net.config.memory.num_frames - 1
-        keep = [s for s in range(1, newest) if (newest - s) * stride <= last_row]
-        rows = [last_row] + [(newest - s) * stride - 1 for s in keep]
+        prompted = range(self.num_prompted)
+        keep = [s for s in range(self.num_prompted, newest) if (newest - s) * stride <= last_row]
+        ahead = [] if self.ahead is None else [self.ahead]
+        maps = [self.maps[s] for s in prompted] + ahead + [self.maps[s] for s in keep]
+        rows = [last_row] * (len(prompted) + len(ahead))
+        rows += [(newest - s) * stride - 1 for s in keep]
+        # Pointers reach back only.
         passed = [newest + gap] + [newest - s for s in range(1, newest)]
         offsets = torch.tensor(passed, device=stride16.device) * (stride / 15)
         return net.condition(
             stride16,
-            torch.stack([self.maps[s] for s in (0, *keep)], 1),
+            torch.stack(maps, 1),
             torch.tensor(rows, device=stride16.device),
             torch.stack(self.pointers, 1),
             offsets,
@@ -266,7 +280,8 @@ def clip_step(
 
     `gap`: that many frames lie unseen between the first two. The second one is then remembered as it truly is, like the
     last frame of a pass that went well so far: objects are far from where they were prompted, and what counts is where
-    they were last.
+    they were last. With `plan.has_second` it is a prompted frame; without a gap, the last frame of the clip is, and
+    what lies between is tracked towards it.
     """
     origin = torch.tensor(corner, device=clips.images.device) * net.config.stride
     frames = clips.labels.shape[1]
@@ -286,9 +301,18 @@ def clip_step(
     total, numbers = _prompt_first(net, start, masks[0], others, memory, origin, chance)
     total = total + scene
     tracked: list[Loss] = []
+    first, last = (2 if gap else 1), frames
     if gap:
-        _remember_truth(net, features.select(picked.rows * frames + 1), masks[1], memory)
-    for t in range(2 if gap else 1, frames):
+        entry = _true_entry(net, features.select(picked.rows * frames + 1), masks[1])
+        memory.maps.append(entry[0])
+        memory.pointers.append(entry[1])
+        memory.num_prompted = 2 if plan.has_second else 1
+    elif plan.has_second and frames > 3:
+        last -= 1
+        memory.ahead = _true_entry(net, features.select(picked.rows * frames + last), masks[last])[
+            0
+        ]
+    for t in range(first, last):
         own = features.select(picked.rows * frames + t)
         mask = masks[t]
         covered, present = coverage(mask), mask.sum((1, 2)) > 4
@@ -299,7 +323,7 @@ def clip_step(
         chosen = choose(decoded, True)
         logits = take(decoded.logits, chosen).detach().float()
         score = decoded.object_score.detach().float()
-        if t < frames - 1:
+        if t < last - 1:
             logits = torch.where(score[:, None, None] > 0, logits, -1024.0)
             pointer = net.pointer(take(decoded.tokens, chosen), score)
             memory.add(net, own.stride16, _enlarge(logits, side).sigmoid(), score, pointer)
@@ -388,11 +412,14 @@ def _token_of(net: Sam2, own: ImageFeatures, mask: Tensor) -> Tensor:
     return _decode(net, own.stride16, own, None, None, dense).tokens[:, 0]
 
 
-def _remember_truth(net: Sam2, own: ImageFeatures, mask: Tensor, memory: _Memory) -> None:
-    """Remember a frame with the true masks (R, S, S); who is not there is remembered as absent."""
+def _true_entry(net: Sam2, own: ImageFeatures, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return map and pointer of a frame with its true masks (R, S, S); who is not there is remembered as absent."""
     score = torch.where(mask.flatten(1).any(1), 10.0, -10.0)
-    pointer = net.pointer(_token_of(net, own, mask), score)
-    memory.add(net, own.stride16, mask, score, pointer)
+    scaled = mask[:, None] * MEMORY_MASK_SCALE + MEMORY_MASK_BIAS
+    return (
+        net.encode_memory(own.stride16, scaled, score),
+        net.pointer(_token_of(net, own, mask), score),
+    )
 
 
 def _enlarge(logits: Tensor, side: int) -> Tensor:
