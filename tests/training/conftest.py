@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_sam2.model import config as model_config
-from napari_sam2.training.loop import TrainOptions
+from napari_sam2.training.options import TrainOptions
 
 TOY = replace(
     model_config.PRESETS["nano"],

@@ -18,7 +18,8 @@ from napari_sam2.training.chance import Chance
 from napari_sam2.training.export import load_weights
 from napari_sam2.training.generator import Clips
 from napari_sam2.training.geometry import initialise
-from napari_sam2.training.loop import Looks, Trainer, TrainOptions
+from napari_sam2.training.loop import Trainer
+from napari_sam2.training.options import Looks, TrainOptions
 from napari_sam2.training.scene import MAX_OBJECTS
 from napari_sam2.training.steps import Plan, SceneHead, clip_step, image_step
 
@@ -119,7 +120,8 @@ from napari_sam2.model import config
 from conftest import TOY
 from napari_sam2.training.generator import Clips
 from napari_sam2.training.geometry import initialise
-from napari_sam2.training.loop import Trainer, TrainOptions
+from napari_sam2.training.loop import Trainer
+from napari_sam2.training.options import TrainOptions
 from napari_sam2.training.steps import Plan, SceneHead, clip_step, image_step
 config.PRESETS["toy"] = TOY
 trainer = Trainer(Path({out!r}), TrainOptions(**{options!r}))

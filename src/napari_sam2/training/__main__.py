@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from napari_sam2.training.loop import Trainer, TrainOptions, Validation
+from napari_sam2.training.loop import Trainer, Validation
+from napari_sam2.training.options import TrainOptions
 from napari_sam2.training.provenance import current_commit
 from napari_sam2.training.validation import Validator
 
