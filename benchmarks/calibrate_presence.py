@@ -77,6 +77,8 @@ def main() -> None:
     parser.add_argument("--shifts", type=float, nargs="+", default=[0, 1, 2, 3])
     parser.add_argument("--clips", type=int, default=8)
     options = parser.parse_args()
+    if not options.weights.is_file():
+        parser.error(f"there are no weights {options.weights}; a run writes weights.safetensors")
     stacks = [stack_of(FIRST_SEED + index) for index in range(options.clips)]
     reached = {}
     with tempfile.TemporaryDirectory() as folder:

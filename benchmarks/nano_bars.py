@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2 import Session, __version__
+from napari_sam2.core.errors import NapariSam2Error
 from napari_sam2.core.options import NATIVE
 from napari_sam2.evaluation.bars import (
     BARS,
@@ -107,7 +108,10 @@ def main() -> None:
     extent.add_argument("--full", action="store_true", help="everything into large frames")
     options = parser.parse_args()
     start = time.perf_counter()
-    measured = run(options)
+    try:
+        measured = run(options)
+    except NapariSam2Error as error:
+        parser.exit(1, f"{error}\n")
     met = sum(bool(item.is_met) for item in measured)
     print(f"{met} of {len(measured)} bars met in {time.perf_counter() - start:.0f} s")
     if options.json:

@@ -67,6 +67,9 @@ def main() -> None:
     parser.add_argument("logs", type=Path, nargs="+", metavar="LOG")
     parser.add_argument("--out", type=Path, default=Path("training_curve.png"))
     options = parser.parse_args()
+    for path in options.logs:
+        if not path.is_file():
+            parser.error(f"there is no log {path}; a run writes log.csv into its folder")
     picture = draw_curves(
         curves(read_logs(options.logs)), "Training clips", f"steps / {STEPS}", "IoU, or share"
     )

@@ -84,3 +84,25 @@ def test_a_quick_run_on_the_open_stacks(command):
         assert len(item["parts"]) == 3
         assert math.isfinite(item["value"])
         assert item["value"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nano_bars.py", "--model", "nope", "--only", "first-frame"], "called 'nope'"),
+        (["training_curve.py", "nowhere.csv"], "there is no log nowhere.csv"),
+        (["calibrate_presence.py", "nowhere", "--out", "x"], "there are no weights nowhere"),
+    ],
+)
+def test_a_missing_file_or_model_is_said_in_a_sentence(arguments, sentence):
+    name, *rest = arguments
+    done = subprocess.run(
+        [sys.executable, f"benchmarks/{name}", *rest],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
