@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from napari_sam2.core.masks import EMPTY_BOX, ObjectMask, PackedMask, union_box
 from napari_sam2.core.prompts import FramePrompts
 from napari_sam2.core.state import ObjectState, RecordKey, SessionState, Tracked
 from napari_sam2.core.store import MaskRecord, MaskStore
-from napari_sam2.core.table import FrameTable
+from napari_sam2.core.table import FrameTable, OrderedFrameTable
 
 
 def part_of(
@@ -34,10 +34,11 @@ def part_of(
     return replace(
         known,
         object_id=object_id,
-        prompts={t: said for t, said in known.prompts.items() if belongs(t)},
+        prompts=OrderedFrameTable((t, said) for t, said in known.prompts.items() if belongs(t)),
         answers=answers,
         tracks=tracks,
         pending=frozenset(filter(belongs, known.pending)),
+        locked=FrameTable((t, origin) for t, origin in known.locked.items() if belongs(t)),
     )
 
 
@@ -55,9 +56,7 @@ def joined(
     """
     both = [state.objects[object_id], state.objects[gone]]
     first, second = both
-    merged = replace(
-        first, prompts={}, answers=FrameTable(), tracks=FrameTable(), pending=frozenset()
-    )
+    merged = ObjectState(object_id, first.run, first.standing)
     for t in (*first.prompts, *(t for t in second.prompts if t not in first.prompts)):
         said = [known for known in both if t in known.prompts]
         heard = [known for known in said if t in state.info(known.object_id).extent]
@@ -85,6 +84,15 @@ def joined(
             union = union_of(records[0], records[-1], object_id)
             merged = merged.tracked(t, store.append(union))
     return merged
+
+
+def with_joint_locks(merged: ObjectState, both: Iterable[ObjectState]) -> ObjectState:
+    """Return a joint object with the locks of both, where something is said about it.
+
+    What it shows there was never tracked so: no lock is one that unlocking takes the mask back with.
+    """
+    frames = (t for known in both for t in known.locked if t in merged.prompts)
+    return replace(merged, locked=FrameTable((t, "said") for t in frames))
 
 
 def _adopted(

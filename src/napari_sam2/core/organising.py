@@ -14,7 +14,7 @@ from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.core.projection import check_label
 from napari_sam2.core.reading import Reading
 from napari_sam2.core.recording import recorded
-from napari_sam2.core.state import Lock, ObjectState, SessionState
+from napari_sam2.core.state import ObjectState, SessionState
 from napari_sam2.core.validation import (
     check_frame,
     check_info,
@@ -123,7 +123,7 @@ class Organising(Reading):
             new, replace(info, name="", extent=self._cut(object_id, first=first))
         )
         state = state.with_daughters_moved(object_id, new, lambda info: info.extent.first >= first)
-        self._act("split", state.with_locks_moved(object_id, new, lambda t: t >= first))
+        self._act("split", state)
         return new
 
     @recorded
@@ -140,6 +140,8 @@ class Organising(Reading):
         extent = _hull(info.extent, given.extent)
         merged = joining.joined(self.state, object_id, gone, self.store, self.frames.shape, extent)
         merged = self._rested(merged, range(len(self.frames)), extent)
+        both = self.state.objects[object_id], self.state.objects[gone]
+        merged = joining.with_joint_locks(merged, both)
         parent = given.parent if info.parent == gone else info.parent
         state = self.state.with_daughters_moved(gone, object_id).without_object(gone)
         info = replace(
@@ -149,8 +151,7 @@ class Organising(Reading):
             parent=None if state.descends(parent, object_id) else parent,
             extent=extent,
         )
-        state = state.with_object(merged).with_info(object_id, info)
-        self._act("merge", _with_joint_locks(state, self.locks, object_id, gone))
+        self._act("merge", state.with_object(merged).with_info(object_id, info))
 
     # Small steps
 
@@ -226,19 +227,3 @@ def check_descent(state: SessionState, object_ids: Iterable[ObjectId]) -> None:
                 f"object {object_id} cannot come from object {parent}, which comes from it",
                 remedy="name the mother as the parent of her daughters, and nobody as hers",
             )
-
-
-def _with_joint_locks(
-    state: SessionState, locks: Iterable[Lock], object_id: ObjectId, gone: ObjectId
-) -> SessionState:
-    """Return the state with the locks of two merged objects, where something is said about the joint one.
-
-    What it shows there was never tracked so: no lock is one that unlocking takes the mask back with.
-    """
-    for lock in locks:
-        if lock.object_id in (object_id, gone):
-            place = object_id, lock.frame
-            state = state.without_lock(*place)
-            if state.prompts_on(*place) is not None:
-                state = state.with_lock(Lock(*place))
-    return state

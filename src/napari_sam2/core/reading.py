@@ -77,8 +77,9 @@ class Reading(Timeline):
 
     @property
     def locks(self) -> tuple[Lock, ...]:
-        """All locked frames."""
-        return tuple(self.state.locks.values())
+        """All locked frames, by ascending object and frame."""
+        objects = self.state.objects
+        return tuple(lock for object_id in self.objects for lock in objects[object_id].locks)
 
     @property
     def infos(self) -> Mapping[ObjectId, ObjectInfo]:
