@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_sam2.core import doubting
+from napari_sam2.core import measuring
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.masks import ObjectMask, overlapping_pairs
@@ -204,7 +204,7 @@ def test_overlaps_are_measured_again_only_where_something_else_is_shown(session,
     session.doubtful()
     measured = []
     monkeypatch.setattr(
-        doubting, "claimed_pixels", lambda records: measured.append(len(records)) or [0, 0]
+        measuring, "claimed_pixels", lambda records: measured.append(len(records)) or [0, 0]
     )
     session.doubtful()
     assert measured == []

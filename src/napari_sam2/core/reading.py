@@ -24,14 +24,11 @@ from napari_sam2.core.projection import (
     project,
 )
 from napari_sam2.core.prompts import ObjectPrompts
-from napari_sam2.core.quality import Shape
 from napari_sam2.core.state import (
     ExistingLabels,
     Lock,
     OverlapPolicy,
-    RecordKey,
     SessionState,
-    Verdict,
 )
 from napari_sam2.core.store import MaskRecord, MaskStore, MemoryMaskStore
 from napari_sam2.core.timeline import Timeline
@@ -54,9 +51,6 @@ class Reading(Timeline):
         state = SessionState(overlap=check_overlap(overlap))
         super().__init__(engine, MemoryMaskStore() if store is None else store, state)
         self.frames = frames
-        self._verdicts: dict[ObjectId, Verdict] = {}
-        self._shapes: dict[RecordKey, Shape] = {}
-        self._overlaps: dict[FrameIndex, tuple[object, Mapping[ObjectId, float]]] = {}
         self.stack_view = StackView.default(3) if stack_view is None else stack_view
         self.labels_dtype = check_labels_dtype(labels_dtype)
 

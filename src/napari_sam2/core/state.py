@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from napari_sam2.core.arrays import ArrayLikeStack
 from napari_sam2.core.ids import FrameIndex, ObjectId
@@ -344,14 +344,6 @@ class Made:
 
     objects: dict[int, Mapping[ObjectId, ObjectState]] = field(default_factory=dict)
     known: dict[int, ObjectState] = field(default_factory=dict)
-
-
-class Verdict(NamedTuple):
-    """Whether an object has changed, and all that this depends on: it is asked often, and looked into once."""
-
-    known: ObjectState
-    rest: tuple[ObjectPrompts, int]
-    is_changed: bool
 
 
 def changed_frames(
