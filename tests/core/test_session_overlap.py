@@ -118,3 +118,15 @@ def test_existing_labels_are_those_that_were_given(session):
     session.use_existing(labels)
     labels[3, 2, 2] = 0
     assert session.labels[3][2, 2] == 9
+
+
+def test_what_becomes_of_existing_labels_on_disk_changes_nothing(session, tmp_path):
+    labels = np.memmap(tmp_path / "labels", np.uint16, "w+", shape=TRUTH.shape)
+    labels[:, :4, :4] = 9
+    session.use_existing(labels)
+    before = np.asarray(session.labels)
+    labels[:] = 0
+    labels.flush()
+    np.testing.assert_array_equal(np.asarray(session.labels), before)
+    session.add_mask(1, 2, TRUTH[2] > -1)
+    assert (session.project(2)[:4, :4] == 9).all()

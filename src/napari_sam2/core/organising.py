@@ -111,10 +111,10 @@ class Organising(Reading):
             If one of the parts shows nothing.
         """
         object_id, first = self._answered(object), check_frame(frame, len(self.frames))
-        new = self.next_object_id
+        new, run = self.next_object_id, self._new_standing
         known, info = self.state.objects[object_id], self.state.info(object_id)
-        early = joining.part_of(known, lambda t: t < first, object_id, self.store)
-        late = joining.part_of(known, lambda t: t >= first, new, self.store)
+        early = joining.part_of(known, lambda t: t < first, object_id, self._drafts, run)
+        late = joining.part_of(known, lambda t: t >= first, new, self._drafts, run)
         early = self._rested(early, reversed(range(first)), Extent(info.extent.first, first))
         late = self._rested(late, range(first, len(self.frames)), Extent(first, info.extent.stop))
         state = self.state.with_object(early).with_object(late)
@@ -138,7 +138,15 @@ class Organising(Reading):
             raise PromptError(f"object {object_id} cannot be merged with itself")
         info, given = self.state.info(object_id), self.state.info(gone)
         extent = _hull(info.extent, given.extent)
-        merged = joining.joined(self.state, object_id, gone, self.store, self.frames.shape, extent)
+        merged = joining.joined(
+            self.state,
+            object_id,
+            gone,
+            self._drafts,
+            self.frames.shape,
+            extent,
+            self._new_standing,
+        )
         merged = self._rested(merged, range(len(self.frames)), extent)
         both = self.state.objects[object_id], self.state.objects[gone]
         merged = joining.with_joint_locks(merged, both)
@@ -206,7 +214,9 @@ class Organising(Reading):
             key = part.shown(FrameIndex(t)) if t in extent else None
             if key is not None and (record := self.store.get(key)).box != EMPTY_BOX:
                 said = edits.with_mask(FrameIndex(t), record.to_packed(self.frames.shape))
-                return part.prompted(said, joining.person_answer(said, part.object_id, self.store))
+                return part.prompted(
+                    said, joining.person_answer(said, part.object_id, self._drafts)
+                )
         raise PromptError(
             "one of the parts would show nothing", remedy="propagate first, or remove the object"
         )

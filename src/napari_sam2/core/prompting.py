@@ -141,7 +141,7 @@ class Prompting(Reading):
         notice: str = "",
         lock: bool = False,
     ) -> None:
-        answer = person_answer(prompts, object_id, self.store)
+        answer = person_answer(prompts, object_id, self._drafts)
         state = self.state.with_prompts(object_id, prompts, answer, self._new_standing)
         if lock:
             state = state.with_lock(Lock(object_id, prompts.frame))
@@ -158,6 +158,6 @@ class Prompting(Reading):
                 remedy="propagate, click or paint there first",
             )
         prompts = edits.with_mask(frame, mask)
-        answer = person_answer(prompts, object_id, self.store)
+        answer = person_answer(prompts, object_id, self._drafts)
         state = self.state.with_prompts(object_id, prompts, answer, self._new_standing)
         return state.with_lock(Lock(object_id, frame, from_tracking=True))

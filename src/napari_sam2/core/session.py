@@ -66,7 +66,7 @@ class Session(Drawing, Choosing, Overlapping, Organising, Propagating, Doubting)
                 if state.prompts_on(object_id, given.frame) is not None:
                     raise PromptError(f"object {object_id} comes twice on frame {given.frame}")
                 said = edits.check_frame_prompts(given, self.frames.shape)
-                answer = person_answer(said, object_id, self.store)
+                answer = person_answer(said, object_id, self._drafts)
                 state = state.with_prompts(object_id, said, answer, self._new_standing)
         for lock in locks:
             if state.prompts_on(lock.object_id, lock.frame) is None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from napari_sam2.core.arrays import ArrayLikeStack
 from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.label_stack import PackedLabels
 from napari_sam2.core.objects import PLAIN, ObjectInfo
 from napari_sam2.core.plan import Bases, Basis
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
@@ -122,11 +122,11 @@ class ObjectState:
 class ExistingLabels:
     """Labels that somebody else made, read frame by frame; the session shows them and never changes them.
 
-    `labels`: (T, Y, X) integer; `highest`: the largest of them; `is_protected`: no mask covers them; `ids`: all of them
+    `labels`: a copy; `highest`: the largest of them; `is_protected`: no mask covers them; `ids`: all of them
     beside 0.
     """
 
-    labels: ArrayLikeStack = field(repr=False)
+    labels: PackedLabels = field(repr=False)
     highest: int
     is_protected: bool = True
     ids: frozenset[int] = field(default=frozenset(), repr=False)
@@ -137,13 +137,20 @@ class SessionState:
     """All that undo brings back. An object exists as long as something is said about it.
 
     `infos`: names and the like, also of objects that are still to be prompted; `overlap`: which run wins;
-    `existing`: labels that were there before.
+    `existing`: labels that were there before; `reserved`: ids up to it were handed out before the session was opened.
     """
 
     objects: Mapping[ObjectId, ObjectState] = field(default_factory=dict)
     infos: Mapping[ObjectId, ObjectInfo] = field(default_factory=dict)
     overlap: OverlapPolicy = "keep"
     existing: ExistingLabels | None = None
+    reserved: int = 0
+
+    @property
+    def highest_id(self) -> int:
+        """The highest id that is in use or reserved; 0 if none is."""
+        labels = 0 if self.existing is None else self.existing.highest
+        return max(self.reserved, labels, *self.objects, *self.infos, 0)
 
     def records(self, seen: set[int]) -> Iterator[RecordKey]:
         """Yield the records that the state refers to, but for parts shared with states asked before; see `seen`."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 from psygnal import Signal
 
 from napari_sam2.core.asks import Ask, Asks, Offers
+from napari_sam2.core.drafting import DraftStore
 from napari_sam2.core.engine import Engine
 from napari_sam2.core.errors import PropagationError
 from napari_sam2.core.history import Entry, History
@@ -47,6 +48,7 @@ class Timeline:
 
     def __init__(self, engine: Engine, store: MaskStore, state: SessionState) -> None:
         self._engine, self.store = engine, store
+        self._drafts = DraftStore(store)
         self._history = History(Entry("", state))
         self._asks, self._offers = Asks(), Offers()
         self._log = ActionLog(self.line_recorded.emit)
@@ -149,8 +151,9 @@ class Timeline:
             self._history, self._held_answers = before, None
             raise
         answers, self._held_answers = self._held_answers, None
+        self._drafts.keep()
         self._log.flush()
-        self._highest_id = max((self._highest_id, *self.state.objects, *self.state.infos))
+        self._highest_id = max(self._highest_id, self.state.highest_id)
         self._cancel_lost_run()
         self._announce(before)
         for answer in answers:
@@ -191,7 +194,7 @@ class Timeline:
             return
         self._offers.keep(object_id, prompts, result)
         record = MaskRecord.from_mask(result.mask, prompts.frame, NO_RUN, "prompt")
-        key = self.store.append(record)
+        key = self._drafts.append(record)
         before = self._history
         self._history = before.amended(lambda state: state.with_answer(object_id, prompts, key))
         if self._held_answers is None:
