@@ -141,10 +141,10 @@ class Reading(Timeline):
             )
         return object_id, frame_idx
 
-    def _free(self, object: int) -> ObjectId:
+    def _free(self, object: int, state: SessionState | None = None) -> ObjectId:
         """Return the id of an object that is there or may come; one of the labels that were there before may not."""
         object_id = check_object_id(object, self.labels_dtype, self.next_object_id)
-        existing = self.state.existing
+        existing = (self.state if state is None else state).existing
         if existing is not None and object_id in existing.ids:
             raise PromptError(
                 f"{object_id} is one of the labels that were there before, and cannot be an object",
