@@ -83,7 +83,8 @@ class Doubting(Reading):
         shapes = [NOWHERE if key is None else self._measures.shape(key) for key in keys]
         records = [None if key is None else self.store.get(key) for key in keys]
         overlaps = [share.get(object_id, 0.0) for share in shares]
-        return assess(records, shapes, overlaps, self.state.objects[object_id].prompts)
+        prompted = self.state.objects[object_id].prompts
+        return assess(records, shapes, overlaps, prompted, self.frames.shape)
 
     def _all_shares(self) -> list[Mapping[ObjectId, float]]:
         """Return for every frame which share of each mask other objects claim, as a sum over them."""
