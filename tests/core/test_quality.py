@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tests.core.discs import centre_in
 
 from napari_sam2.core import measuring
 from napari_sam2.core.arrays import ArrayFrames
@@ -31,15 +32,12 @@ from napari_sam2.core.store import MaskRecord
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
 VIDEO, TRUTH = moving_discs(num_frames=9, size=48, num_objects=2)
+centre = centre_in(TRUTH)
 
 
 def record(mask, logit=4.0):
     logits = np.where(mask, np.float32(logit), np.float32(-8))
     return MaskRecord.from_mask(ObjectMask.from_logits(1, logits, 5.0, 0.9), 0, 2, "tracked")
-
-
-def centre(object_id, t):
-    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
 
 
 @pytest.fixture

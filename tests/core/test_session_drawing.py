@@ -7,27 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tests.core.discs import TRUTH, centre
 
-from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.drawing import _masks_of
-from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import InferenceError, LabelsError, PromptError
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
-from napari_sam2.core.session import Session
-from napari_sam2.testing import FakeSegmenter, moving_discs
-
-VIDEO, TRUTH = moving_discs(num_frames=6, size=32, num_objects=2)
-
-
-def centre(object_id, t):
-    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
-
-
-@pytest.fixture
-def session():
-    frames = ArrayFrames(VIDEO)
-    return Session(frames, InlineEngine(FakeSegmenter(frames)))
 
 
 def mask_of(object_id, t):

@@ -166,11 +166,10 @@ class MappingModel(StrictModel):
 
 
 _HINTS = get_type_hints(InferenceOptions)
-OptionsModel: Any = create_model(
-    "OptionsModel",
-    __base__=StrictModel,
-    **{item.name: (_HINTS[item.name], item.default) for item in fields(InferenceOptions)},
-)
+_SWITCHES: dict[str, Any] = {
+    item.name: (_HINTS[item.name], item.default) for item in fields(InferenceOptions)
+}
+OptionsModel: Any = create_model("OptionsModel", __base__=StrictModel, **_SWITCHES)
 """How the network was used: every switch of `InferenceOptions`."""
 
 
