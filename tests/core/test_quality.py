@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tests.core.discs import centre_in
 
-from napari_sam2.core import doubting
+from napari_sam2.core import measuring
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.masks import ObjectMask, overlapping_pairs
@@ -24,21 +25,19 @@ from napari_sam2.core.quality import (
     innermost,
     place_to_click,
     shape_of,
+    terms_of,
 )
 from napari_sam2.core.session import Session
 from napari_sam2.core.store import MaskRecord
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
 VIDEO, TRUTH = moving_discs(num_frames=9, size=48, num_objects=2)
+centre = centre_in(TRUTH)
 
 
 def record(mask, logit=4.0):
     logits = np.where(mask, np.float32(logit), np.float32(-8))
     return MaskRecord.from_mask(ObjectMask.from_logits(1, logits, 5.0, 0.9), 0, 2, "tracked")
-
-
-def centre(object_id, t):
-    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
 
 
 @pytest.fixture
@@ -111,6 +110,64 @@ def test_each_sign_of_trouble_raises_the_doubt(name, value):
     assert doubt_of(good) < doubt_of(replace(good, **{name: value})) < 1
 
 
+def test_what_vanished_is_doubted_more_than_what_left_and_less_as_time_goes_on():
+    left = FrameQuality(9, "absent", -6.0, distance=9, absent_for=1)
+    vanished = replace(left, vanished=1.0)
+    assert terms_of(left).keys() == WEIGHTS.keys()
+    assert doubt_of(left) < 0.5 < doubt_of(vanished)
+    doubts = [doubt_of(replace(vanished, absent_for=count)) for count in (1, 2, 8, 100)]
+    assert doubts == sorted(doubts, reverse=True)
+    assert doubts[-1] > doubt_of(left)
+
+
+def discs(places, size=64):
+    """Return a video of one bright disc: (y, x, radius) on every frame, None where it is gone."""
+    rows, columns = np.mgrid[:size, :size]
+    video = np.full((len(places), size, size), 15, np.uint8)
+    for frame, place in zip(video, places, strict=True):
+        if place is not None:
+            frame[(rows - place[0]) ** 2 + (columns - place[1]) ** 2 <= place[2] ** 2] = 200
+    return video
+
+
+WAYS = {
+    "vanishes": [(32, 30 + t, 8) for t in range(5)] + [None] * 6,
+    "leaves": [(32, 38 + 6 * t, 8) for t in range(5)] + [None] * 6,
+    "fades": [(32, 32, 8 - 1.6 * t) for t in range(5)] + [None] * 6,
+}
+
+
+@pytest.mark.parametrize(("way", "places"), WAYS.items(), ids=WAYS)
+def test_an_object_that_is_lost_within_the_frame_is_doubtful(way, places):
+    frames = ArrayFrames(discs(places))
+    session = Session(frames, InlineEngine(FakeSegmenter(frames)))
+    session.add_points(1, 0, [places[0][:2]])
+    list(session.propagate())
+    row = session.quality(1)
+    assert [item.kind for item in row] == ["prompted"] + ["tracked"] * 4 + ["absent"] * 6
+    assert [item.absent_for for item in row] == [0] * 5 + [1, 2, 3, 4, 5, 6]
+    if way == "vanishes":
+        assert row[5].vanished == 1
+        assert row[5].doubt > 0.5
+        assert row[5].doubt > row[10].doubt
+        assert (1, 5) in [item[:2] for item in session.doubtful()]
+    else:
+        assert row[5].vanished < 0.2
+        assert row[5].doubt < 0.5
+        assert 5 not in [item.frame for item in session.doubtful()]
+
+
+def test_what_was_trimmed_away_has_not_vanished():
+    frames = ArrayFrames(discs([(32, 32, 8)] * 3 + [None] * 5))
+    session = Session(frames, InlineEngine(FakeSegmenter(frames)))
+    session.add_points(1, 1, [(32, 32)])
+    list(session.propagate())
+    assert session.quality(1)[4].vanished == 1
+    session.trim_after(1, 2)
+    assert session.quality(1)[4].kind == "missing"
+    assert session.quality(1)[4].vanished == 0
+
+
 @given(
     st.builds(
         FrameQuality,
@@ -120,7 +177,8 @@ def test_each_sign_of_trouble_raises_the_doubt(name, value):
         st.integers(0, 10**9),
         *[st.floats(0, 1e6)] * 3,
         st.floats(0, 1),
-        st.integers(0, 10**6),
+        *[st.integers(0, 10**6)] * 2,
+        st.floats(0, 1),
     )
 )
 def test_a_doubt_is_a_probability(quality):
@@ -204,7 +262,7 @@ def test_overlaps_are_measured_again_only_where_something_else_is_shown(session,
     session.doubtful()
     measured = []
     monkeypatch.setattr(
-        doubting, "claimed_pixels", lambda records: measured.append(len(records)) or [0, 0]
+        measuring, "claimed_pixels", lambda records: measured.append(len(records)) or [0, 0]
     )
     session.doubtful()
     assert measured == []

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from tests.core.discs import centre_in
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
@@ -16,10 +17,7 @@ from napari_sam2.core.store import MemoryMaskStore
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
 VIDEO, TRUTH = moving_discs(num_frames=10, size=48, num_objects=2)
-
-
-def centre(object_id, t):
-    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
+centre = centre_in(TRUTH)
 
 
 def make(*clicks, video=VIDEO, **kwargs):

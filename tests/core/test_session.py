@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import pytest
+from tests.core.discs import centre_in
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.axes import StackView
@@ -32,11 +33,8 @@ from napari_sam2.core.state import Lock
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
 VIDEO, TRUTH = moving_discs(num_frames=10, size=48, num_objects=2)
+centre = centre_in(TRUTH)
 BLANK = (0, 0)  # a corner that no disc reaches
-
-
-def centre(object_id, t):
-    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
 
 
 @pytest.fixture

@@ -7,26 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tests.core.discs import TRUTH, centre
 
-from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.drawing import _masks_of
-from napari_sam2.core.engine import InlineEngine
-from napari_sam2.core.errors import LabelsError, PromptError
+from napari_sam2.core.errors import InferenceError, LabelsError, PromptError
 from napari_sam2.core.masks import PackedMask
-from napari_sam2.core.session import Session
-from napari_sam2.testing import FakeSegmenter, moving_discs
-
-VIDEO, TRUTH = moving_discs(num_frames=6, size=32, num_objects=2)
+from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
 
 
-def centre(object_id, t):
-    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
+def mask_of(object_id, t):
+    return FramePrompts(t, (PromptStep(mask=PackedMask.from_array(TRUTH[t] == object_id)),))
 
 
-@pytest.fixture
-def session():
-    frames = ArrayFrames(VIDEO)
-    return Session(frames, InlineEngine(FakeSegmenter(frames)))
+CLICK = FramePrompts(4, (PromptStep(points=(centre(2, 4),), positives=(True,)),))
 
 
 def test_a_polygon_becomes_a_mask(session):
@@ -103,6 +96,29 @@ def test_what_cannot_be_drawn_is_refused_and_changes_nothing(session, act):
     with pytest.raises((PromptError, LabelsError)):
         act(session)
     assert session.state is before
+    assert len(session.store) == 0
+
+
+def test_a_stack_of_labels_that_is_refused_at_its_end_leaves_no_masks_behind(session):
+    session.add_labels(2, TRUTH[2], lock=True)
+    before, masks = session.state, list(session.store)
+    with pytest.raises(PromptError, match="locked"):
+        session.add_labels_stack(np.where(np.arange(len(TRUTH))[:, None, None] <= 2, TRUTH, 0))
+    assert session.state is before
+    assert list(session.store) == masks
+    session.add_labels_stack(TRUTH, [0, 1])
+    assert len(session.store) == len(masks) + 4
+
+
+def test_an_action_on_which_the_model_fails_leaves_no_masks_behind(session):
+    labels = [ObjectPrompts(1, (mask_of(1, 2),)), ObjectPrompts(2, (mask_of(2, 2), CLICK))]
+    session.engine.segmenter.fail_next()
+    with pytest.raises(InferenceError):
+        session.restore(labels)
+    assert session.objects == ()
+    assert len(session.store) == 0
+    session.restore(labels)
+    assert len(session.store) == 3
 
 
 @given(arrays(np.int16, (6, 7), elements=st.integers(0, 4)))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.discs import TRUTH, VIDEO, centre
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.session import Session
-from napari_sam2.testing import FakeSegmenter, moving_discs
+from napari_sam2.testing import FakeSegmenter
 
-VIDEO, TRUTH = moving_discs(num_frames=6, size=32, num_objects=2)
 FRAMES = ArrayFrames(VIDEO)
 
 
@@ -29,10 +29,6 @@ class LateEngine(InlineEngine):
     def answer(self, which=0):
         request, deliver = self.waiting.pop(which)
         deliver(self.segmenter.prompt(request))
-
-
-def centre(object_id, t):
-    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
 
 
 @pytest.fixture

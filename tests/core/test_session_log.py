@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.discs import centre_in
 
 from napari_sam2.core import script
 from napari_sam2.core.arrays import ArrayFrames
@@ -18,10 +19,7 @@ from napari_sam2.core.session import Session
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
 VIDEO, TRUTH = moving_discs(num_frames=8, size=32, num_objects=2)
-
-
-def centre(object_id, t):
-    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
+centre = centre_in(TRUTH)
 
 
 def make():

@@ -3,24 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-
-from napari_sam2.core.arrays import ArrayFrames
-from napari_sam2.core.engine import InlineEngine
-from napari_sam2.core.session import Session
-from napari_sam2.testing import FakeSegmenter, moving_discs
-
-VIDEO, TRUTH = moving_discs(num_frames=6, size=32, num_objects=2)
-
-
-def centre(object_id, t):
-    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
-
-
-@pytest.fixture
-def session():
-    frames = ArrayFrames(VIDEO)
-    return Session(frames, InlineEngine(FakeSegmenter(frames)))
+from tests.core.discs import TRUTH, centre
 
 
 def noise(seed):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.core.discs import centre_in
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
@@ -19,10 +20,7 @@ from napari_sam2.testing import FakeSegmenter, moving_discs
 
 NUM_FRAMES = 10
 VIDEO, TRUTH = moving_discs(NUM_FRAMES, 48, num_objects=2)
-
-
-def centre(object_id, t):
-    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
+centre = centre_in(TRUTH)
 
 
 def make(*clicks):
@@ -210,6 +208,45 @@ def test_a_part_that_shows_nothing_is_refused():
     session = make((1, 3))
     with pytest.raises(PromptError, match="would show nothing"):
         session.split(1, 3)
+
+
+@pytest.mark.parametrize("action", ["split", "merge"])
+def test_an_object_that_changes_during_a_run_leaves_it(action):
+    """What the run goes on finding is about the object as it was; shown as the new one's it would be wrong."""
+    session = make((1, 3), (2, 3), (2, 6))
+    list(session.propagate(objects=[1, 2]))
+    before = [session.mask(1, t) for t in range(NUM_FRAMES)]
+    session.add_points(3, 3, [centre(1, 3)])
+    run = session.propagate().drive(3)
+    result = session.split(1, 6) if action == "split" else session.merge(1, 2)
+    changed = session.state.objects[1]
+    run.drive()
+    assert session.state.objects[1] is changed
+    assert run.is_complete
+    assert all(session.mask(3, t).any() for t in range(NUM_FRAMES))
+    if action == "split":
+        parts = [session.mask(1, t) | session.mask(result, t) for t in range(NUM_FRAMES)]
+        np.testing.assert_array_equal(parts, before)
+    assert session.is_changed(result if action == "split" else 1)
+    list(session.propagate_changed())
+    fresh = make()
+    fresh.restore(session.prompts, session.locks, session.infos)
+    list(fresh.propagate())
+    for object_id in session.objects:
+        for t in range(NUM_FRAMES):
+            np.testing.assert_array_equal(session.mask(object_id, t), fresh.mask(object_id, t))
+
+
+def test_a_run_of_objects_that_were_all_joined_is_cancelled_and_undo_lets_it_go_on():
+    session = make((1, 3), (2, 3))
+    run = session.propagate().drive(2)
+    session.merge(1, 2)
+    assert run.is_cancelled
+    session.undo()
+    run.drive()
+    fresh = make((1, 3), (2, 3))
+    fresh.propagate().drive()
+    np.testing.assert_array_equal(np.asarray(session.labels), np.asarray(fresh.labels))
 
 
 # Merging

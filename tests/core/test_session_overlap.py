@@ -4,24 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.core.discs import TRUTH, VIDEO, centre
 
-from napari_sam2.core.arrays import ArrayFrames
-from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import LabelsError, OptionError, PromptError
-from napari_sam2.core.session import Session
-from napari_sam2.testing import FakeSegmenter, moving_discs
-
-VIDEO, TRUTH = moving_discs(num_frames=6, size=32, num_objects=2)
-
-
-def centre(object_id, t):
-    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
-
-
-@pytest.fixture
-def session():
-    frames = ArrayFrames(VIDEO)
-    return Session(frames, InlineEngine(FakeSegmenter(frames)))
 
 
 @pytest.fixture
@@ -118,3 +103,15 @@ def test_existing_labels_are_those_that_were_given(session):
     session.use_existing(labels)
     labels[3, 2, 2] = 0
     assert session.labels[3][2, 2] == 9
+
+
+def test_what_becomes_of_existing_labels_on_disk_changes_nothing(session, tmp_path):
+    labels = np.memmap(tmp_path / "labels", np.uint16, "w+", shape=TRUTH.shape)
+    labels[:, :4, :4] = 9
+    session.use_existing(labels)
+    before = np.asarray(session.labels)
+    labels[:] = 0
+    labels.flush()
+    np.testing.assert_array_equal(np.asarray(session.labels), before)
+    session.add_mask(1, 2, TRUTH[2] > -1)
+    assert (session.project(2)[:4, :4] == 9).all()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.discs import centre_in
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
@@ -14,10 +15,7 @@ from napari_sam2.testing import FakeSegmenter, moving_discs
 
 NUM_FRAMES = 16
 VIDEO, TRUTH = moving_discs(NUM_FRAMES, 48, num_objects=2)
-
-
-def centre(object_id, t):
-    return tuple(np.argwhere(TRUTH[t] == object_id).mean(0))
+centre = centre_in(TRUTH)
 
 
 def make(segmenter=None, **kwargs):

@@ -17,7 +17,7 @@ from napari_sam2.core.options import NATIVE
 
 if TYPE_CHECKING:
     from napari_sam2.api import Session
-    from napari_sam2.io.sessions import FilePrompt, PromptFile
+    from napari_sam2.io.prompts import FilePrompt, PromptFile
 
 app = new_app()
 
@@ -58,7 +58,7 @@ def run(
 ) -> None:
     """Segment the prompted objects through a whole stack and write the labels."""
     _check_outputs(out, overlay, overwrite, inputs=(image, prompts))
-    from napari_sam2.io.sessions import read_prompts
+    from napari_sam2.io.prompts import read_prompts
 
     file = read_prompts(prompts)
     chosen_axis = _frame_axis(file, axis)

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.measuring import Measures
 from napari_sam2.core.quality import (
     NOWHERE,
     FrameQuality,
-    Shape,
     assess,
-    claimed_pixels,
     place_to_click,
-    shape_of,
 )
 from napari_sam2.core.reading import Reading
-from napari_sam2.core.state import RecordKey
 from napari_sam2.core.validation import check_frame
-
-MAX_MEASURED = 200_000
-"""Measures that are remembered; records never change, so each is taken once."""
 
 
 class Doubt(NamedTuple):
@@ -35,6 +30,10 @@ class Doubt(NamedTuple):
 
 class Doubting(Reading):
     """The quality of every mask, measured on the masks themselves."""
+
+    @cached_property
+    def _measures(self) -> Measures:
+        return Measures(self.store)
 
     def quality(self, object: int) -> tuple[FrameQuality, ...]:
         """Return how an object looks on every frame of the stack."""
@@ -77,40 +76,16 @@ class Doubting(Reading):
         seen = next((mask for mask in beside if mask.any()), None)
         return place_to_click(self.mask(object_id, frame_idx), seen)
 
-    def _shape(self, key: RecordKey) -> Shape:
-        shape = self._shapes.get(key)
-        if shape is None:
-            if len(self._shapes) >= MAX_MEASURED:
-                self._shapes.clear()
-            shape = self._shapes[key] = shape_of(self.store.get(key))
-        return shape
-
     def _quality(
         self, object_id: ObjectId, shares: Sequence[Mapping[ObjectId, float]]
     ) -> tuple[FrameQuality, ...]:
         keys = [self.state.shown(object_id, FrameIndex(t)) for t in range(len(self.frames))]
-        shapes = [NOWHERE if key is None else self._shape(key) for key in keys]
+        shapes = [NOWHERE if key is None else self._measures.shape(key) for key in keys]
         records = [None if key is None else self.store.get(key) for key in keys]
         overlaps = [share.get(object_id, 0.0) for share in shares]
-        return assess(records, shapes, overlaps, self.state.objects[object_id].prompts)
+        prompted = self.state.objects[object_id].prompts
+        return assess(records, shapes, overlaps, prompted, self.frames.shape)
 
     def _all_shares(self) -> list[Mapping[ObjectId, float]]:
         """Return for every frame which share of each mask other objects claim, as a sum over them."""
-        return [self._shares(FrameIndex(t)) for t in range(len(self.frames))]
-
-    def _shares(self, frame: FrameIndex) -> Mapping[ObjectId, float]:
-        """Return the shares of a frame; measured again only if something else is shown there."""
-        shown = ((item, self.state.shown(item, frame)) for item in self.state.objects)
-        keys = {item: key for item, key in shown if key is not None}
-        known = self._overlaps.get(frame)
-        if known is None or known[0] != keys:
-            known = self._overlaps[frame] = keys, self._measured(keys)
-        return known[1]
-
-    def _measured(self, keys: Mapping[ObjectId, RecordKey]) -> Mapping[ObjectId, float]:
-        counts = claimed_pixels([self.store.get(key) for key in keys.values()])
-        return {
-            item: min(1.0, count / self._shape(key).area)
-            for (item, key), count in zip(keys.items(), counts, strict=True)
-            if count
-        }
+        return [self._measures.shares(self.state, FrameIndex(t)) for t in range(len(self.frames))]

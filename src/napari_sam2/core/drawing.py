@@ -159,7 +159,7 @@ class Drawing(Editing):
     ) -> SessionState:
         self._place(object_id, frame, is_locking=lock)
         said = edits.with_mask(frame, mask)
-        answer = person_answer(said, object_id, self.store)
+        answer = person_answer(said, object_id, self._drafts)
         state = state.with_prompts(object_id, said, answer, self._new_standing)
         return state.with_lock(Lock(object_id, frame)) if lock else state
 

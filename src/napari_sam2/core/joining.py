@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -13,17 +13,21 @@ from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.masks import EMPTY_BOX, ObjectMask, PackedMask, union_box
 from napari_sam2.core.prompts import FramePrompts
 from napari_sam2.core.state import ObjectState, RecordKey, SessionState, Tracked
-from napari_sam2.core.store import MaskRecord, MaskStore
-from napari_sam2.core.table import FrameTable
+from napari_sam2.core.store import MaskRecord, RecordBook
+from napari_sam2.core.table import FrameTable, OrderedFrameTable
 
 
 def part_of(
     known: ObjectState,
     belongs: Callable[[FrameIndex], bool],
     object_id: ObjectId,
-    store: MaskStore,
+    store: RecordBook,
+    run: int,
 ) -> ObjectState:
-    """Return what is known on the frames that belong to a part, as an object of this id."""
+    """Return what is known on the frames that belong to a part, as an object of this id.
+
+    It takes no part in runs that go on (`run` is none of theirs): they track the whole object.
+    """
     answers, tracks = FrameTable[RecordKey](), FrameTable[Tracked]()
     for t in filter(belongs, known.answers):
         answers = answers.with_value(t, _of_object(known.answers[t], object_id, store))
@@ -34,10 +38,12 @@ def part_of(
     return replace(
         known,
         object_id=object_id,
-        prompts={t: said for t, said in known.prompts.items() if belongs(t)},
+        run=run,
+        prompts=OrderedFrameTable((t, said) for t, said in known.prompts.items() if belongs(t)),
         answers=answers,
         tracks=tracks,
         pending=frozenset(filter(belongs, known.pending)),
+        locked=FrameTable((t, origin) for t, origin in known.locked.items() if belongs(t)),
     )
 
 
@@ -45,19 +51,19 @@ def joined(
     state: SessionState,
     object_id: ObjectId,
     gone: ObjectId,
-    store: MaskStore,
+    store: RecordBook,
     shape: tuple[int, int],
     extent: Extent,
+    run: int,
 ) -> ObjectState:
     """Return the object that shows what two objects showed, on every frame; `extent`: where it may be.
 
+    It takes no part in runs that go on (`run` is none of theirs): they track one of the two alone.
     What was said about one of them on a frame where it was trimmed away is left out where the joint object is shown.
     """
     both = [state.objects[object_id], state.objects[gone]]
     first, second = both
-    merged = replace(
-        first, prompts={}, answers=FrameTable(), tracks=FrameTable(), pending=frozenset()
-    )
+    merged = ObjectState(object_id, run, first.standing)
     for t in (*first.prompts, *(t for t in second.prompts if t not in first.prompts)):
         said = [known for known in both if t in known.prompts]
         heard = [known for known in said if t in state.info(known.object_id).extent]
@@ -87,8 +93,17 @@ def joined(
     return merged
 
 
+def with_joint_locks(merged: ObjectState, both: Iterable[ObjectState]) -> ObjectState:
+    """Return a joint object with the locks of both, where something is said about it.
+
+    What it shows there was never tracked so: no lock is one that unlocking takes the mask back with.
+    """
+    frames = (t for known in both for t in known.locked if t in merged.prompts)
+    return replace(merged, locked=FrameTable((t, "said") for t in frames))
+
+
 def _adopted(
-    merged: ObjectState, owner: ObjectState, frame: FrameIndex, store: MaskStore
+    merged: ObjectState, owner: ObjectState, frame: FrameIndex, store: RecordBook
 ) -> ObjectState:
     """Return `merged` with what was said about `owner` on a frame, and the answer."""
     key = _of_object(owner.answers[frame], merged.object_id, store)
@@ -110,7 +125,7 @@ def union_of(first: MaskRecord, second: MaskRecord, object_id: ObjectId) -> Mask
     return MaskRecord.from_mask(union, first.frame, max(first.run, second.run), "tracked")
 
 
-def person_answer(said: FramePrompts, object_id: ObjectId, store: MaskStore) -> RecordKey | None:
+def person_answer(said: FramePrompts, object_id: ObjectId, store: RecordBook) -> RecordKey | None:
     """Store and return the answer to prompts that end with a person's own mask; None for others."""
     mask = edits.person_mask(said)
     if mask is None:
@@ -118,7 +133,7 @@ def person_answer(said: FramePrompts, object_id: ObjectId, store: MaskStore) -> 
     return store.append(MaskRecord.from_person(mask, object_id, said.frame))
 
 
-def _of_object(key: RecordKey, object_id: ObjectId, store: MaskStore) -> RecordKey:
+def _of_object(key: RecordKey, object_id: ObjectId, store: RecordBook) -> RecordKey:
     record = store.get(key)
     if record.object_id == object_id:
         return key

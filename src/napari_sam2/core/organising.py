@@ -14,7 +14,7 @@ from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.core.projection import check_label
 from napari_sam2.core.reading import Reading
 from napari_sam2.core.recording import recorded
-from napari_sam2.core.state import Lock, ObjectState, SessionState
+from napari_sam2.core.state import ObjectState, SessionState
 from napari_sam2.core.validation import (
     check_frame,
     check_info,
@@ -111,10 +111,10 @@ class Organising(Reading):
             If one of the parts shows nothing.
         """
         object_id, first = self._answered(object), check_frame(frame, len(self.frames))
-        new = self.next_object_id
+        new, run = self.next_object_id, self._new_standing
         known, info = self.state.objects[object_id], self.state.info(object_id)
-        early = joining.part_of(known, lambda t: t < first, object_id, self.store)
-        late = joining.part_of(known, lambda t: t >= first, new, self.store)
+        early = joining.part_of(known, lambda t: t < first, object_id, self._drafts, run)
+        late = joining.part_of(known, lambda t: t >= first, new, self._drafts, run)
         early = self._rested(early, reversed(range(first)), Extent(info.extent.first, first))
         late = self._rested(late, range(first, len(self.frames)), Extent(first, info.extent.stop))
         state = self.state.with_object(early).with_object(late)
@@ -123,7 +123,7 @@ class Organising(Reading):
             new, replace(info, name="", extent=self._cut(object_id, first=first))
         )
         state = state.with_daughters_moved(object_id, new, lambda info: info.extent.first >= first)
-        self._act("split", state.with_locks_moved(object_id, new, lambda t: t >= first))
+        self._act("split", state)
         return new
 
     @recorded
@@ -138,8 +138,18 @@ class Organising(Reading):
             raise PromptError(f"object {object_id} cannot be merged with itself")
         info, given = self.state.info(object_id), self.state.info(gone)
         extent = _hull(info.extent, given.extent)
-        merged = joining.joined(self.state, object_id, gone, self.store, self.frames.shape, extent)
+        merged = joining.joined(
+            self.state,
+            object_id,
+            gone,
+            self._drafts,
+            self.frames.shape,
+            extent,
+            self._new_standing,
+        )
         merged = self._rested(merged, range(len(self.frames)), extent)
+        both = self.state.objects[object_id], self.state.objects[gone]
+        merged = joining.with_joint_locks(merged, both)
         parent = given.parent if info.parent == gone else info.parent
         state = self.state.with_daughters_moved(gone, object_id).without_object(gone)
         info = replace(
@@ -149,8 +159,7 @@ class Organising(Reading):
             parent=None if state.descends(parent, object_id) else parent,
             extent=extent,
         )
-        state = state.with_object(merged).with_info(object_id, info)
-        self._act("merge", _with_joint_locks(state, self.locks, object_id, gone))
+        self._act("merge", state.with_object(merged).with_info(object_id, info))
 
     # Small steps
 
@@ -205,7 +214,9 @@ class Organising(Reading):
             key = part.shown(FrameIndex(t)) if t in extent else None
             if key is not None and (record := self.store.get(key)).box != EMPTY_BOX:
                 said = edits.with_mask(FrameIndex(t), record.to_packed(self.frames.shape))
-                return part.prompted(said, joining.person_answer(said, part.object_id, self.store))
+                return part.prompted(
+                    said, joining.person_answer(said, part.object_id, self._drafts)
+                )
         raise PromptError(
             "one of the parts would show nothing", remedy="propagate first, or remove the object"
         )
@@ -226,19 +237,3 @@ def check_descent(state: SessionState, object_ids: Iterable[ObjectId]) -> None:
                 f"object {object_id} cannot come from object {parent}, which comes from it",
                 remedy="name the mother as the parent of her daughters, and nobody as hers",
             )
-
-
-def _with_joint_locks(
-    state: SessionState, locks: Iterable[Lock], object_id: ObjectId, gone: ObjectId
-) -> SessionState:
-    """Return the state with the locks of two merged objects, where something is said about the joint one.
-
-    What it shows there was never tracked so: no lock is one that unlocking takes the mask back with.
-    """
-    for lock in locks:
-        if lock.object_id in (object_id, gone):
-            place = object_id, lock.frame
-            state = state.without_lock(*place)
-            if state.prompts_on(*place) is not None:
-                state = state.with_lock(Lock(*place))
-    return state

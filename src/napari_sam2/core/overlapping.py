@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import replace
 
 import numpy as np
 
 from napari_sam2.core.arrays import ArrayLikeStack
 from napari_sam2.core.errors import LabelsError
-from napari_sam2.core.ids import FrameIndex
+from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.label_stack import PackedLabels
 from napari_sam2.core.masks import Box
 from napari_sam2.core.projection import check_label, check_overlap
 from napari_sam2.core.reading import Reading
@@ -35,8 +36,8 @@ class Overlapping(Reading):
         Parameters
         ----------
         labels : array-like of shape (T, Y, X), integer
-            New objects get ids above the largest label, and none that is a label. A numpy array is copied, others are
-            read frame by frame whenever a frame is shown.
+            New objects get ids above the largest label, and none that is a label. They are read frame by frame and
+            copied, compressed: what becomes of the original later changes nothing.
         protect : bool
             No mask of the session covers them; otherwise all do.
 
@@ -46,35 +47,40 @@ class Overlapping(Reading):
             If their shape or their type does not fit, or one of them is negative, beyond the type of the session's
             labels, or the id of an object.
         """
-        existing = None if labels is None else self._checked_existing(labels, protect)
+        taken = self.state.objects.keys()
+        existing = None if labels is None else self._checked_existing(labels, protect, taken)
         if existing is not self.state.existing:
-            self._highest_id = max(self._highest_id, existing.highest if existing else 0)
             self._act("existing labels", replace(self.state, existing=existing))
 
-    def _checked_existing(self, labels: ArrayLikeStack, protect: bool) -> ExistingLabels:
+    def _checked_existing(
+        self, labels: ArrayLikeStack, protect: bool, taken: Set[ObjectId]
+    ) -> ExistingLabels:
+        """Return a copy of labels, unless they fit neither the stack nor the ids that objects have taken."""
         shape, dtype = tuple(labels.shape), np.dtype(labels.dtype)
         expected = (len(self.frames), *self.frames.shape)
         if shape != expected or dtype.kind not in "iu":
             raise LabelsError(
                 f"existing labels must be whole numbers of shape {expected}, got {dtype} {shape}"
             )
-        if isinstance(labels, np.ndarray):
-            labels = labels.copy()  # somebody may go on drawing in it
-        planes = (np.unique(np.asarray(labels[t])) for t in range(shape[0]))
-        values = frozenset(value for plane in planes for value in plane.tolist())
+        values, packed = set[int](), list[bytes]()
+        for t in range(shape[0]):
+            frame = np.asarray(labels[t], dtype)
+            values.update(np.unique(frame).tolist())
+            packed.append(PackedLabels.pack(frame))
         if min(values) < 0:
             raise LabelsError(
                 f"existing labels must not be negative, got {min(values)}",
                 remedy="give them numbers from 1, and 0 to what is background",
             )
         check_label(max(values), self.labels_dtype)
-        both = sorted(values & self.state.objects.keys())
+        both = sorted(values & taken)
         if both:
             raise LabelsError(
                 f"existing labels and objects have the same ids: {reprlib.repr(both)}",
                 remedy=f"give the labels other numbers, for example from {self.next_object_id} on",
             )
-        return ExistingLabels(labels, max(values), protect, values - {0})
+        copied = PackedLabels((shape[0], shape[1], shape[2]), dtype, packed)
+        return ExistingLabels(copied, max(values), protect, frozenset(values - {0}))
 
     def _repainted(self, old: SessionState) -> Iterable[tuple[FrameIndex, Box]]:
         whole = (0, 0, *self.frames.shape)

@@ -123,12 +123,12 @@ class Prompting(Reading):
     def unlock(self, object: int, frame: int) -> None:
         """Take a lock back; what it made a prompt is a tracked mask again."""
         object_id, frame_idx = self._known(object), check_frame(frame, len(self.frames))
-        lock = self.state.locks.get((object_id, frame_idx))
-        if lock is None:
+        origin = self.state.objects[object_id].locked.get(frame_idx)
+        if origin is None:
             return
         state = self.state.without_lock(object_id, frame_idx)
         # The last thing that the object rests on stays: without it the object would go.
-        if lock.from_tracking and len(state.objects[object_id].prompts) > 1:
+        if origin == "tracked" and len(state.objects[object_id].prompts) > 1:
             state = state.without_prompts(object_id, frame_idx)
         self._act("unlock", state)
 
@@ -141,7 +141,7 @@ class Prompting(Reading):
         notice: str = "",
         lock: bool = False,
     ) -> None:
-        answer = person_answer(prompts, object_id, self.store)
+        answer = person_answer(prompts, object_id, self._drafts)
         state = self.state.with_prompts(object_id, prompts, answer, self._new_standing)
         if lock:
             state = state.with_lock(Lock(object_id, prompts.frame))
@@ -158,6 +158,6 @@ class Prompting(Reading):
                 remedy="propagate, click or paint there first",
             )
         prompts = edits.with_mask(frame, mask)
-        answer = person_answer(prompts, object_id, self.store)
+        answer = person_answer(prompts, object_id, self._drafts)
         state = self.state.with_prompts(object_id, prompts, answer, self._new_standing)
         return state.with_lock(Lock(object_id, frame, from_tracking=True))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 
 from napari_sam2.core.errors import OptionError, PropagationError
+from napari_sam2.core.freshness import FreshnessBook, ObjectFreshness
 from napari_sam2.core.ids import FrameIndex, ObjectId
-from napari_sam2.core.messages import Direction, PassId, PropagationRequest
-from napari_sam2.core.plan import Bases, Basis, Span
+from napari_sam2.core.messages import Direction, PropagationRequest
 from napari_sam2.core.reading import Reading
 from napari_sam2.core.recording import recorded
 from napari_sam2.core.run import Run
-from napari_sam2.core.state import Verdict
 from napari_sam2.core.validation import check_frame_range
 
 
@@ -71,29 +71,14 @@ class Propagating(Reading):
             If nothing is left to track its `total` is 0, and that is no error.
         """
         request = self._asked(direction, frames, objects)
-        needed = {
-            item.object_id: self._stale_passes(item.object_id, request) for item in request.objects
-        }
-        only = frozenset(name for names in needed.values() for name in names)
-        asked = tuple(item for item in request.objects if needed[item.object_id])
+        only = self._freshness.to_track(request, self.state, self._model)
+        needed = {name.object_id for name in only}
+        asked = tuple(item for item in request.objects if item.object_id in needed)
         return self._start_run(replace(request, objects=asked, only=only))
 
     def is_changed(self, object: int) -> bool:
         """Say whether an object was never tracked, or something said since has made its tracked masks out of date."""
-        object_id = self._known(object)
-        known, asked = self.state.objects[object_id], self.state.asked(object_id)
-        verdict = self._verdicts.get(object_id)
-        if verdict is None or verdict.known is not known or verdict.rest != (asked, self._model):
-            answer = self._is_changed(object_id)
-            verdict = self._verdicts[object_id] = Verdict(known, (asked, self._model), answer)
-        return verdict.is_changed
-
-    def _is_changed(self, object_id: ObjectId) -> bool:
-        tracks = self.state.objects[object_id].tracks
-        passes = self._passes(object_id, self._whole(object_id))
-        found = [(tracks.get(t), basis) for span, basis in passes for t in span.frames]
-        known = [(old.basis, new) for old, new in found if old is not None]
-        return any(_is_outdated(old, new) for old, new in known) or (bool(found) and not known)
+        return self._freshness_of(object).is_changed
 
     @property
     def changed(self) -> tuple[ObjectId, ...]:
@@ -102,16 +87,14 @@ class Propagating(Reading):
 
     def stale_frames(self, object: int) -> tuple[FrameIndex, ...]:
         """Return the frames of an object whose tracked mask is out of date."""
-        object_id = self._known(object)
-        tracks = self.state.objects[object_id].tracks
-        return tuple(
-            sorted(
-                t
-                for span, basis in self._passes(object_id, self._whole(object_id))
-                for t in span.frames
-                if (known := tracks.get(t)) is not None and _is_outdated(known.basis, basis)
-            )
-        )
+        return self._freshness_of(object).outdated
+
+    @cached_property
+    def _freshness(self) -> FreshnessBook:
+        return FreshnessBook(len(self.frames))
+
+    def _freshness_of(self, object: int) -> ObjectFreshness:
+        return self._freshness.of_object(self._known(object), self.state, self._model)
 
     def _asked(
         self,
@@ -131,40 +114,6 @@ class Propagating(Reading):
         self._generation += 1
         return PropagationRequest(self._generation, asked, start, stop, direction)
 
-    def _whole(self, object_id: ObjectId) -> PropagationRequest:
-        return PropagationRequest(
-            0, (self.state.asked(object_id),), FrameIndex(0), FrameIndex(len(self.frames))
-        )
-
-    def _passes(
-        self, object_id: ObjectId, request: PropagationRequest
-    ) -> tuple[tuple[Span, Basis], ...]:
-        return Bases(request, self._model).passes[object_id]
-
-    def _stale_passes(self, object_id: ObjectId, request: PropagationRequest) -> list[PassId]:
-        """Return the passes of which a frame is missing or out of date.
-
-        On the whole stack and both ways a frame must also come from where such a run would track it from; otherwise
-        that would have good masks tracked again from further away.
-        """
-        is_whole = request.direction == "both" and (request.start, request.stop) == (
-            0,
-            len(self.frames),
-        )
-        tracks = self.state.objects[object_id].tracks
-
-        def is_stale(frame: FrameIndex, basis: Basis) -> bool:
-            known = tracks.get(frame)
-            if known is None:
-                return True
-            return known.basis != basis if is_whole else _is_outdated(known.basis, basis)
-
-        return [
-            PassId(object_id, span.anchor, span.is_reverse)
-            for span, basis in self._passes(object_id, request)
-            if any(is_stale(frame, basis) for frame in span.frames)
-        ]
-
     def _chosen(self, objects: Iterable[int]) -> tuple[ObjectId, ...]:
         try:
             given = list(objects)
@@ -174,7 +123,3 @@ class Propagating(Reading):
                 remedy="give a list, also of one id",
             ) from error
         return tuple(sorted({self._known(item) for item in given}))
-
-
-def _is_outdated(old: Basis | None, new: Basis) -> bool:
-    return old is None or (old.prompts, old.model) != (new.prompts, new.model)

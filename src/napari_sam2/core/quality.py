@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from napari_sam2.core.disappearing import Disappearance, Sight, disappearances
 from napari_sam2.core.masks import EMPTY_BOX, Box, PackedMask, bounding_box, overlapping_pairs
 from napari_sam2.core.store import MaskRecord
 
@@ -24,7 +25,8 @@ FrameKind = Literal["prompted", "tracked", "absent", "missing"]
 
 BIAS = -5.8
 WEIGHTS = {
-    "absent": 0.6,
+    "absent": 2.5,
+    "vanished": 2.2,
     "iou": 2.8,
     "certainty": 0.9,
     "object_score": 1.4,
@@ -34,7 +36,15 @@ WEIGHTS = {
     "overlap": 1.1,
     "distance": 1.3,
 }
-"""Of the terms of `doubt_of`."""
+"""Of `terms_of`: fitted on the generated validation sequences, one click an object, tracked by `nano`.
+
+Those of frames that show nothing, `absent` and `vanished`, were fitted after the others, on the sequences with
+disappearances too (`benchmarks/quality.py --fit`). How long an object has been away is no term of its own: in those
+sequences half of what leaves comes back, which speaks for doubting long absences, and is so by their design.
+"""
+
+_SETTLING = 8
+"""Frames of absence after which its suddenness counts half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,10 @@ class FrameQuality:
         Share of the mask that other objects claim as well.
     distance : int
         Frames to the nearest prompted one.
+    absent_for : int
+        Frames since the object was seen, where it is absent; 0 if it never was.
+    vanished : float
+        How much it was there when it was seen last, 0 to 1: 0 if it was leaving over the border or had faded.
     doubt : float
         0 nothing to doubt, 1 certainly bad; 0 where a person spoke or nothing is known.
     """
@@ -92,6 +106,8 @@ class FrameQuality:
     shift: float = 0.0
     overlap: float = 0.0
     distance: int = 0
+    absent_for: int = 0
+    vanished: float = 0.0
     doubt: float = 0.0
 
 
@@ -127,6 +143,7 @@ def assess(
     shapes: Sequence[Shape],
     overlaps: Sequence[float],
     prompted: Iterable[int],
+    frame_shape: tuple[int, int],
 ) -> tuple[FrameQuality, ...]:
     """Return how an object looks on every frame.
 
@@ -140,26 +157,32 @@ def assess(
         Share of every mask that other objects claim as well.
     prompted : iterable of int
         Frames about which a person spoke.
+    frame_shape : (Y, X)
+        Of the frames, pixels.
     """
     anchors = sorted(prompted)
     seen = [a for a in anchors if shapes[a].area]
+    sights = (
+        None if record is None or not shape.area else Sight(t, shape.area, record.box)
+        for t, (record, shape) in enumerate(zip(records, shapes, strict=True))
+    )
+    nearest = [_nearest(t, anchors) for t in range(len(records))]
+    gone = disappearances(sights, nearest, frame_shape)
     return tuple(
         FrameQuality(t, "missing")
         if record is None
-        else _assess_one(t, record, shapes, overlaps[t], anchors, seen)
+        else _assess_one(t, record, shapes, overlaps[t], nearest[t], _nearest(t, seen), gone[t])
         for t, record in enumerate(records)
     )
 
 
-def doubt_of(quality: FrameQuality) -> float:
-    """Return the probability that a tracked mask overlaps less than half with the truth.
-
-    A logistic regression on the 24 generated validation sequences, one click an object, tracked by `nano`; there, of
-    every tenth of the frames most doubted, 9 in 10 were bad (1 in 5 of all). The largest part is the drift of the area.
-    """
+def terms_of(quality: FrameQuality) -> dict[str, float]:
+    """Return what counts for the doubt about a mask, each about 0 to 1, by the names of `WEIGHTS`."""
     is_absent = quality.kind == "absent"
-    terms = {
+    return {
         "absent": float(is_absent),
+        # A long absence has been looked at for long, and is less likely a slip.
+        "vanished": quality.vanished * _SETTLING / (_SETTLING - 1 + max(1, quality.absent_for)),
         "iou": 0.0 if is_absent else 1.0 - quality.iou,
         "certainty": 0.0 if is_absent else 1.0 - quality.certainty,
         "object_score": _probability(-quality.object_score / 2.0),
@@ -169,6 +192,14 @@ def doubt_of(quality: FrameQuality) -> float:
         "overlap": quality.overlap,
         "distance": math.log1p(quality.distance) / 3.0,
     }
+
+
+def doubt_of(quality: FrameQuality) -> float:
+    """Return the probability that a tracked mask overlaps less than half with the truth.
+
+    A logistic regression; see `WEIGHTS`.
+    """
+    terms = terms_of(quality)
     return _probability(BIAS + sum(WEIGHTS[name] * value for name, value in terms.items()))
 
 
@@ -213,14 +244,13 @@ def _assess_one(
     record: MaskRecord,
     shapes: Sequence[Shape],
     overlap: float,
-    anchors: Sequence[int],
-    seen: Sequence[int],
+    anchor: int | None,
+    compared: int | None,
+    gone: Disappearance,
 ) -> FrameQuality:
-    """`anchors`: prompted frames, ascending; `seen`: those of them that show the object: elsewhere it has no area."""
+    """`anchor`: the nearest prompted frame; `compared`: the nearest that shows the object: elsewhere it has no area."""
     here = shapes[t]
     beside = [shapes[s] for s in (t - 1, t + 1) if 0 <= s < len(shapes) and shapes[s].area]
-    anchor, compared = _nearest(t, anchors), _nearest(t, seen)
-    distance = 0 if anchor is None else abs(anchor - t)
     kind: FrameKind = "tracked" if here.area else "absent"
     measured = FrameQuality(
         t,
@@ -233,7 +263,9 @@ def _assess_one(
         0.0 if compared is None else _log_ratio(here, shapes[compared]),
         max((_shift(here, other) for other in beside), default=0.0),
         overlap,
-        distance,
+        0 if anchor is None else abs(anchor - t),
+        gone.absent_for,
+        gone.vanished,
     )
     if anchor == t:
         return replace(measured, kind="prompted")

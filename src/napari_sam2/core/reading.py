@@ -24,14 +24,11 @@ from napari_sam2.core.projection import (
     project,
 )
 from napari_sam2.core.prompts import ObjectPrompts
-from napari_sam2.core.quality import Shape
 from napari_sam2.core.state import (
     ExistingLabels,
     Lock,
     OverlapPolicy,
-    RecordKey,
     SessionState,
-    Verdict,
 )
 from napari_sam2.core.store import MaskRecord, MaskStore, MemoryMaskStore
 from napari_sam2.core.timeline import Timeline
@@ -54,9 +51,6 @@ class Reading(Timeline):
         state = SessionState(overlap=check_overlap(overlap))
         super().__init__(engine, MemoryMaskStore() if store is None else store, state)
         self.frames = frames
-        self._verdicts: dict[ObjectId, Verdict] = {}
-        self._shapes: dict[RecordKey, Shape] = {}
-        self._overlaps: dict[FrameIndex, tuple[object, Mapping[ObjectId, float]]] = {}
         self.stack_view = StackView.default(3) if stack_view is None else stack_view
         self.labels_dtype = check_labels_dtype(labels_dtype)
 
@@ -77,8 +71,9 @@ class Reading(Timeline):
 
     @property
     def locks(self) -> tuple[Lock, ...]:
-        """All locked frames."""
-        return tuple(self.state.locks.values())
+        """All locked frames, by ascending object and frame."""
+        objects = self.state.objects
+        return tuple(lock for object_id in self.objects for lock in objects[object_id].locks)
 
     @property
     def infos(self) -> Mapping[ObjectId, ObjectInfo]:
@@ -146,10 +141,10 @@ class Reading(Timeline):
             )
         return object_id, frame_idx
 
-    def _free(self, object: int) -> ObjectId:
+    def _free(self, object: int, state: SessionState | None = None) -> ObjectId:
         """Return the id of an object that is there or may come; one of the labels that were there before may not."""
         object_id = check_object_id(object, self.labels_dtype, self.next_object_id)
-        existing = self.state.existing
+        existing = (self.state if state is None else state).existing
         if existing is not None and object_id in existing.ids:
             raise PromptError(
                 f"{object_id} is one of the labels that were there before, and cannot be an object",

@@ -72,7 +72,7 @@ class ActionLog:
 
 
 def recorded(method: Method) -> Method:
-    """Let calls of a public method of the session be recorded."""
+    """Let calls of a public method of the session be recorded, and leave no masks behind if they fail."""
 
     @wraps(method)
     def act(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -80,8 +80,10 @@ def recorded(method: Method) -> Method:
         kwargs = {
             key: list(item) if isinstance(item, Iterator) else item for key, item in kwargs.items()
         }
-        return self._log.act(
-            lambda: call_text(method.__name__, args, kwargs), lambda: method(self, *args, **kwargs)
-        )
+        with self._drafts.action():
+            return self._log.act(
+                lambda: call_text(method.__name__, args, kwargs),
+                lambda: method(self, *args, **kwargs),
+            )
 
     return cast(Method, act)

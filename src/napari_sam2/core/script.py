@@ -17,6 +17,7 @@ from napari_sam2.core.extent import Extent
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
+from napari_sam2.core.saved import SavedSession
 from napari_sam2.core.state import Lock
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ObjectPrompts",
     "PackedMask",
     "PromptStep",
+    "SavedSession",
     "array_from_text",
     "bytes_from_text",
 ]

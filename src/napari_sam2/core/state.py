@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from napari_sam2.core.arrays import ArrayLikeStack
 from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.label_stack import PackedLabels
 from napari_sam2.core.objects import PLAIN, ObjectInfo
 from napari_sam2.core.plan import Bases, Basis
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
-from napari_sam2.core.table import FrameTable
+from napari_sam2.core.table import FrameTable, OrderedFrameTable
 
 OverlapPolicy = Literal["keep", "overwrite", "highest"]
 """Which run wins where masks of different runs overlap: the earlier, the later, or the stronger mask."""
 
 RecordKey = int
 """Key of a `MaskRecord` in the session's store."""
+
+LockOrigin = Literal["said", "tracked"]
+"""What a lock rests on: what a person had said about the frame, or a tracked mask that the lock made a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,11 @@ class Lock:
     object_id: ObjectId
     frame: FrameIndex
     from_tracking: bool = False
+
+    @property
+    def origin(self) -> LockOrigin:
+        """What the lock rests on."""
+        return "tracked" if self.from_tracking else "said"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class ObjectState:
 
     `answers` and `tracks` map a frame to a record; on a prompted frame the answer is shown, and what tracking found
     there earlier waits underneath. `pending`: prompted frames whose answer is still to come.
+    `locked`: frames that a person found good; all of them are prompted.
     `run`: the last run that tracked the object, or, before any, a number between the runs before and after.
     `standing`: the run that answers count as when masks overlap: the last one that tracked the object as a whole.
     """
@@ -54,10 +63,17 @@ class ObjectState:
     object_id: ObjectId
     run: int
     standing: int
-    prompts: Mapping[FrameIndex, FramePrompts] = field(default_factory=dict)
+    prompts: OrderedFrameTable[FramePrompts] = field(default_factory=OrderedFrameTable)
     answers: FrameTable[RecordKey] = field(default_factory=FrameTable)
     tracks: FrameTable[Tracked] = field(default_factory=FrameTable)
     pending: frozenset[FrameIndex] = frozenset()
+    locked: FrameTable[LockOrigin] = field(default_factory=FrameTable)
+
+    @property
+    def locks(self) -> Iterator[Lock]:
+        """All locks, in ascending order of frames."""
+        for frame, origin in self.locked.items():
+            yield Lock(self.object_id, frame, from_tracking=origin == "tracked")
 
     @property
     def all_prompts(self) -> ObjectPrompts:
@@ -81,16 +97,17 @@ class ObjectState:
         frame = prompts.frame
         pending = self.pending | {frame} if answer is None else self.pending - {frame}
         answers = self.answers if answer is None else self.answers.with_value(frame, answer)
-        said = {**self.prompts, frame: prompts}
+        said = self.prompts.with_value(frame, prompts)
         return replace(self, prompts=said, answers=answers, pending=pending)
 
     def unprompted(self, frame: FrameIndex) -> ObjectState:
-        """Return the object without prompts on `frame`."""
+        """Return the object without prompts on `frame`, and without its lock, which rests on them."""
         return replace(
             self,
-            prompts={t: said for t, said in self.prompts.items() if t != frame},
+            prompts=self.prompts.without(frame),
             answers=self.answers.without(frame),
             pending=self.pending - {frame},
+            locked=self.locked.without(frame),
         )
 
     def tracked(self, frame: FrameIndex, key: RecordKey, basis: Basis | None = None) -> ObjectState:
@@ -105,11 +122,11 @@ class ObjectState:
 class ExistingLabels:
     """Labels that somebody else made, read frame by frame; the session shows them and never changes them.
 
-    `labels`: (T, Y, X) integer; `highest`: the largest of them; `is_protected`: no mask covers them; `ids`: all of them
+    `labels`: a copy; `highest`: the largest of them; `is_protected`: no mask covers them; `ids`: all of them
     beside 0.
     """
 
-    labels: ArrayLikeStack = field(repr=False)
+    labels: PackedLabels = field(repr=False)
     highest: int
     is_protected: bool = True
     ids: frozenset[int] = field(default=frozenset(), repr=False)
@@ -120,14 +137,20 @@ class SessionState:
     """All that undo brings back. An object exists as long as something is said about it.
 
     `infos`: names and the like, also of objects that are still to be prompted; `overlap`: which run wins;
-    `existing`: labels that were there before.
+    `existing`: labels that were there before; `reserved`: ids up to it were handed out before the session was opened.
     """
 
     objects: Mapping[ObjectId, ObjectState] = field(default_factory=dict)
-    locks: Mapping[tuple[ObjectId, FrameIndex], Lock] = field(default_factory=dict)
     infos: Mapping[ObjectId, ObjectInfo] = field(default_factory=dict)
     overlap: OverlapPolicy = "keep"
     existing: ExistingLabels | None = None
+    reserved: int = 0
+
+    @property
+    def highest_id(self) -> int:
+        """The highest id that is in use or reserved; 0 if none is."""
+        labels = 0 if self.existing is None else self.existing.highest
+        return max(self.reserved, labels, *self.objects, *self.infos, 0)
 
     def records(self, seen: set[int]) -> Iterator[RecordKey]:
         """Yield the records that the state refers to, but for parts shared with states asked before; see `seen`."""
@@ -162,13 +185,13 @@ class SessionState:
 
     def asked(self, object_id: ObjectId) -> ObjectPrompts:
         """Return all that tracking an object depends on: its prompts, its locks and its extent."""
-        locked = frozenset(frame for number, frame in self.locks if number == object_id)
-        extent = self.info(object_id).extent
-        return replace(self.objects[object_id].all_prompts, locked=locked, extent=extent)
+        known, extent = self.objects[object_id], self.info(object_id).extent
+        return replace(known.all_prompts, locked=frozenset(known.locked), extent=extent)
 
     def is_locked(self, object_id: ObjectId, frame: FrameIndex) -> bool:
         """Say whether a person locked the frame of the object."""
-        return (object_id, frame) in self.locks
+        known = self.objects.get(object_id)
+        return known is not None and frame in known.locked
 
     def with_object(self, changed: ObjectState) -> SessionState:
         """Return the state with `changed` in place of the object of its id, or as a new one."""
@@ -201,11 +224,10 @@ class SessionState:
         return object_id == ancestor
 
     def without_object(self, object_id: ObjectId) -> SessionState:
-        """Return the state without an object, its locks, its name and the like; its daughters have no parent."""
+        """Return the state without an object, its name and the like; its daughters have no parent."""
         objects = {key: value for key, value in self.objects.items() if key != object_id}
-        locks = {key: value for key, value in self.locks.items() if key[0] != object_id}
         state = self.with_info(object_id, PLAIN).with_daughters_moved(object_id, None)
-        return replace(state, objects=objects, locks=locks)
+        return replace(state, objects=objects)
 
     def with_prompts(
         self, object_id: ObjectId, prompts: FramePrompts, answer: RecordKey | None, new_run: int
@@ -231,29 +253,22 @@ class SessionState:
         """
         changed = self.objects[object_id].unprompted(frame)
         if changed.prompts:
-            return self.with_object(changed).without_lock(object_id, frame)
+            return self.with_object(changed)
         state = self.without_object(object_id)
         is_daughter = self.info(object_id).parent is not None  # she stays one for the next click
         return replace(state, infos=self.infos) if is_daughter else state
 
     def with_lock(self, lock: Lock) -> SessionState:
-        """Return the state with a lock."""
-        return replace(self, locks={**self.locks, (lock.object_id, lock.frame): lock})
-
-    def with_locks_moved(
-        self, old: ObjectId, new: ObjectId, belongs: Callable[[FrameIndex], bool]
-    ) -> SessionState:
-        """Return the state in which the locks of `old` on some frames are those of `new`."""
-        moved = (
-            replace(lock, object_id=new) if lock.object_id == old and belongs(lock.frame) else lock
-            for lock in self.locks.values()
+        """Return the state with a lock of a prompted frame."""
+        known = self.objects[lock.object_id]
+        return self.with_object(
+            replace(known, locked=known.locked.with_value(lock.frame, lock.origin))
         )
-        return replace(self, locks={(lock.object_id, lock.frame): lock for lock in moved})
 
     def without_lock(self, object_id: ObjectId, frame: FrameIndex) -> SessionState:
         """Return the state without a lock."""
-        place = (object_id, frame)
-        return replace(self, locks={key: lock for key, lock in self.locks.items() if key != place})
+        known = self.objects[object_id]
+        return self.with_object(replace(known, locked=known.locked.without(frame)))
 
     def with_answer(
         self, object_id: ObjectId, prompts: FramePrompts, answer: RecordKey
@@ -336,14 +351,6 @@ class Made:
 
     objects: dict[int, Mapping[ObjectId, ObjectState]] = field(default_factory=dict)
     known: dict[int, ObjectState] = field(default_factory=dict)
-
-
-class Verdict(NamedTuple):
-    """Whether an object has changed, and all that this depends on: it is asked often, and looked into once."""
-
-    known: ObjectState
-    rest: tuple[ObjectPrompts, int]
-    is_changed: bool
 
 
 def changed_frames(

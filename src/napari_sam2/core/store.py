@@ -106,14 +106,18 @@ class MaskRecord:
         return PackedMask(shape, self.box, self.bits)
 
 
-class MaskStore(Protocol):
-    """Where records are kept. Any thread may append and read; nothing is changed, and only what is lost is removed."""
+class RecordBook(Protocol):
+    """Where records are written to and looked up."""
 
     def append(self, record: MaskRecord) -> int:
         """Keep `record` and return its key; once this returns, the record can be had again."""
 
     def get(self, key: int) -> MaskRecord:
         """Return the record of `key`; `LookupError` if there is none."""
+
+
+class MaskStore(RecordBook, Protocol):
+    """Where records are kept. Any thread may append and read; nothing is changed, and only what is lost is removed."""
 
     def discard(self, kept: Container[int]) -> None:
         """Forget the records of all other keys, if that saves memory: nothing refers to them any more."""

@@ -1,9 +1,9 @@
-"""FrameTable: an immutable mapping from frame to value that shares what did not change with its predecessor."""
+"""Tables over frames: immutable, and a change costs one chunk, because a session keeps hundreds of states."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from napari_sam2.core.ids import FrameIndex
 
@@ -12,16 +12,25 @@ V = TypeVar("V")
 _BITS = 6  # chunks of 64 frames: setting one frame of 100,000 copies 64 + 1,563 references
 
 
-class FrameTable(Generic[V]):
-    """A mapping from frame to value; `with_value` and `without` return a new one and copy one chunk."""
+class FrameTable(Mapping[FrameIndex, V]):
+    """A mapping from frame to value; `with_value` and `without` return a new one and copy one chunk.
+
+    Parameters
+    ----------
+    items : iterable of (frame, value)
+        What it holds; of a frame that comes twice the last value.
+    """
 
     __slots__ = ("_chunks",)
 
-    def __init__(self) -> None:
-        self._chunks: Mapping[int, Mapping[FrameIndex, V]] = {}
+    def __init__(self, items: Iterable[tuple[FrameIndex, V]] = ()) -> None:
+        chunks: dict[int, dict[FrameIndex, V]] = {}
+        for frame, value in items:
+            chunks.setdefault(frame >> _BITS, {})[frame] = value
+        self._chunks: Mapping[int, Mapping[FrameIndex, V]] = chunks
 
-    def __contains__(self, frame: FrameIndex) -> bool:
-        return frame in self._chunks.get(frame >> _BITS, ())
+    def __contains__(self, frame: object) -> bool:
+        return isinstance(frame, int) and frame in self._chunks.get(frame >> _BITS, ())
 
     def __len__(self) -> int:
         return sum(len(chunk) for chunk in self._chunks.values())
@@ -37,11 +46,7 @@ class FrameTable(Generic[V]):
     __hash__ = None  # type: ignore[assignment]  # a value, but too large to be a key
 
     def __getitem__(self, frame: FrameIndex) -> V:
-        return self._chunks[frame >> _BITS][frame]
-
-    def get(self, frame: FrameIndex) -> V | None:
-        """Return the value of `frame`, or None."""
-        return self._chunks.get(frame >> _BITS, {}).get(frame)
+        return self._chunks.get(frame >> _BITS, {})[frame]
 
     def values_beside(self, seen: set[int]) -> Iterator[V]:
         """Yield the values of all chunks that are not in `seen`, by their identity, and note them there."""
@@ -78,4 +83,58 @@ class FrameTable(Generic[V]):
             del chunks[number]
         table: FrameTable[V] = FrameTable()
         table._chunks = chunks
+        return table
+
+
+class OrderedFrameTable(Mapping[FrameIndex, V]):
+    """A `FrameTable` that knows in which order its frames were set first; as in a `dict`, equality ignores it."""
+
+    __slots__ = ("_next", "_numbered")
+
+    def __init__(self, items: Iterable[tuple[FrameIndex, V]] = ()) -> None:
+        latest = dict(items)
+        self._next = len(latest)
+        self._numbered: FrameTable[tuple[int, V]] = FrameTable(
+            (frame, (number, latest[frame])) for number, frame in enumerate(latest)
+        )
+
+    def __contains__(self, frame: object) -> bool:
+        return frame in self._numbered
+
+    def __len__(self) -> int:
+        return len(self._numbered)
+
+    def __iter__(self) -> Iterator[FrameIndex]:
+        """Iterate over the frames in the order in which they were set first."""
+        return iter(sorted(self._numbered, key=lambda frame: self._numbered[frame][0]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OrderedFrameTable) and not self.differing(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as in FrameTable
+
+    def __getitem__(self, frame: FrameIndex) -> V:
+        return self._numbered[frame][1]
+
+    def with_value(self, frame: FrameIndex, value: V) -> OrderedFrameTable[V]:
+        """Return a table in which `frame` has `value`; a frame that was there keeps its place in the order."""
+        known = self._numbered.get(frame)
+        number = self._next if known is None else known[0]
+        return self._having(
+            self._numbered.with_value(frame, (number, value)), max(self._next, number + 1)
+        )
+
+    def without(self, frame: FrameIndex) -> OrderedFrameTable[V]:
+        """Return a table in which `frame` has no value."""
+        rest = self._numbered.without(frame)
+        return self if rest is self._numbered else self._having(rest, self._next)
+
+    def differing(self, other: OrderedFrameTable[V]) -> set[FrameIndex]:
+        """Return the frames whose value is not the same in both; chunks that are shared are not looked at."""
+        moved = self._numbered.differing(other._numbered)
+        return {frame for frame in moved if self.get(frame) != other.get(frame)}
+
+    def _having(self, numbered: FrameTable[tuple[int, V]], following: int) -> OrderedFrameTable[V]:
+        table: OrderedFrameTable[V] = OrderedFrameTable()
+        table._numbered, table._next = numbered, following
         return table

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from psygnal import Signal
 
 from napari_sam2.core.asks import Ask, Asks, Offers
+from napari_sam2.core.drafting import DraftStore
 from napari_sam2.core.engine import Engine
 from napari_sam2.core.errors import PropagationError
 from napari_sam2.core.history import Entry, History
@@ -18,8 +20,9 @@ from napari_sam2.core.messages import PromptRequest, PromptResult, PropagationRe
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
 from napari_sam2.core.recording import ActionLog, recorded
 from napari_sam2.core.run import Run, StoredFrame, Unfinished
-from napari_sam2.core.state import Made, SessionState, changed_frames
+from napari_sam2.core.state import LockOrigin, Made, ObjectState, SessionState, changed_frames
 from napari_sam2.core.store import NO_RUN, MaskRecord, MaskStore
+from napari_sam2.core.table import FrameTable, OrderedFrameTable
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class Timeline:
 
     def __init__(self, engine: Engine, store: MaskStore, state: SessionState) -> None:
         self._engine, self.store = engine, store
+        self._drafts = DraftStore(store)
         self._history = History(Entry("", state))
         self._asks, self._offers = Asks(), Offers()
         self._log = ActionLog(self.line_recorded.emit)
@@ -147,8 +151,9 @@ class Timeline:
             self._history, self._held_answers = before, None
             raise
         answers, self._held_answers = self._held_answers, None
+        self._drafts.keep()
         self._log.flush()
-        self._highest_id = max((self._highest_id, *self.state.objects, *self.state.infos))
+        self._highest_id = max(self._highest_id, self.state.highest_id)
         self._cancel_lost_run()
         self._announce(before)
         for answer in answers:
@@ -189,7 +194,7 @@ class Timeline:
             return
         self._offers.keep(object_id, prompts, result)
         record = MaskRecord.from_mask(result.mask, prompts.frame, NO_RUN, "prompt")
-        key = self.store.append(record)
+        key = self._drafts.append(record)
         before = self._history
         self._history = before.amended(lambda state: state.with_answer(object_id, prompts, key))
         if self._held_answers is None:
@@ -341,10 +346,10 @@ class Timeline:
         old, new = before.state, self.state
         if old.objects.keys() != new.objects.keys() or old.infos != new.infos:
             self.objects_changed.emit()
-        for object_id, frame in _changed_prompts(old, new):
+        for object_id, frame in _differing(old, new, lambda known: known.prompts):
             self.prompts_changed.emit(object_id, frame)
-        for place in sorted(old.locks.items() ^ new.locks.items(), key=lambda item: item[0]):
-            self.locks_changed.emit(*place[0])
+        for object_id, frame in _differing(old, new, lambda known: known.locked):
+            self.locks_changed.emit(object_id, frame)
         boxes: dict[FrameIndex, Box] = dict(self._repainted(old))
         for object_id, frame in changed_frames(old, new):
             box = self._changed_box(old, object_id, frame)
@@ -371,14 +376,16 @@ class Timeline:
         return union_box(first, second)
 
 
-def _changed_prompts(old: SessionState, new: SessionState) -> list[tuple[ObjectId, FrameIndex]]:
-    changed = []
+Table = TypeVar("Table", FrameTable[LockOrigin], OrderedFrameTable[FramePrompts])
+
+
+def _differing(
+    old: SessionState, new: SessionState, table_of: Callable[[ObjectState], Table]
+) -> Iterator[tuple[ObjectId, FrameIndex]]:
+    """Yield, in ascending order, the objects and frames whose entry in a table of their object is another one."""
     for object_id in sorted(old.objects.keys() | new.objects.keys()):
-        before, after = (
-            state.objects[object_id].prompts if object_id in state.objects else {}
-            for state in (old, new)
-        )
+        before, after = old.objects.get(object_id), new.objects.get(object_id)
         if before is not after:
-            frames = before.keys() | after.keys()
-            changed += [(object_id, t) for t in sorted(frames) if before.get(t) != after.get(t)]
-    return changed
+            nothing = ObjectState(object_id, 0, 0)
+            tables = table_of(before or nothing), table_of(after or nothing)
+            yield from ((object_id, frame) for frame in sorted(tables[0].differing(tables[1])))

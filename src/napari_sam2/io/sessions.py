@@ -1,249 +1,334 @@
-"""Prompts as a file: versioned JSON, read strictly, because a typing error must not become another annotation."""
+"""Session files: everything that a person made, as versioned JSON; the masks follow from it."""
 
 from __future__ import annotations
 
+import base64
 import json
-import reprlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    ValidationError,
-    model_validator,
+from pydantic import ValidationError
+
+from napari_sam2 import __version__
+from napari_sam2.core.axes import StackView
+from napari_sam2.core.errors import FileFormatError, ImageError, NapariSam2Error
+from napari_sam2.core.frames import FrameSource
+from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.intensity import IntensityMapping
+from napari_sam2.core.label_stack import PackedLabels
+from napari_sam2.core.masks import PackedMask
+from napari_sam2.core.objects import PLAIN
+from napari_sam2.core.options import InferenceOptions
+from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
+from napari_sam2.core.saved import SavedSession
+from napari_sam2.core.state import Lock
+from napari_sam2.core.validation import check_mask
+from napari_sam2.io.atomic import replacing
+from napari_sam2.io.json_files import parse, read_json
+from napari_sam2.io.prompts import FilePrompt, PromptFile, infos_to_json, parse_prompts
+from napari_sam2.io.session_models import (
+    SCHEMA,
+    ExistingModel,
+    PromptModel,
+    SessionModel,
+    options_model,
 )
 
-from napari_sam2.core.errors import FileFormatError, NapariSam2Error
-from napari_sam2.core.extent import Extent
-from napari_sam2.core.ids import ObjectId
-from napari_sam2.core.objects import ObjectInfo
-from napari_sam2.core.validation import MAX_NAME
-from napari_sam2.io.masklets import Spacing, read_labels, read_spacing
+MAX_BYTES = 256 << 20
+"""Of a session file."""
 
-SCHEMA = 2
-"""The newest version that is read. The second one added `objects`; files of the first are read as ever."""
-
-_MAX_BYTES = 64 << 20
-_SCALARS = (bool, int, float, str)
+MAX_MASKS = 1 << 33
+"""Pixels of all masks of a file together; a gigabyte when they are unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
-class FilePrompt:
-    """One entry of a prompt file: points, a box or a mask for one object on one frame.
+class ImageFacts:
+    """By what an image is known again: `shape` (T, Y, X), pixel type, colours or not."""
 
-    `points`: (y, x) frame pixels; `labels`: one a point, 1 positive, 0 negative; `box`: (y0, x0, y1, x1);
-    `mask`: (Y, X), true inside, and `mask_spacing` what its file says about its pixels, if anything.
-    Just one of points, box and mask is set.
-    """
+    shape: tuple[int, int, int]
+    dtype: str
+    is_rgb: bool = False
 
-    object_id: int
-    frame: int
-    points: tuple[tuple[float, float], ...] = ()
-    labels: tuple[int, ...] = ()
-    box: tuple[float, float, float, float] | None = None
-    mask: np.ndarray | None = None
-    mask_spacing: Spacing | None = None
+    @classmethod
+    def of(cls, frames: FrameSource) -> ImageFacts:
+        """Return the facts of a stack."""
+        return cls((len(frames), *frames.shape), frames.dtype.name, frames.is_rgb)
+
+    def __str__(self) -> str:
+        colours = ", RGB" if self.is_rgb else ""
+        return f"{' x '.join(map(str, self.shape))} {self.dtype}{colours}"
 
 
 @dataclass(frozen=True, slots=True)
-class PromptFile:
-    """What a prompt file says.
+class ModelFacts:
+    """The network that was used: its name or file, and the SHA-256 of its weights, if it is known."""
 
-    `axis`: the frame axis that its frames are counted along; `says_axis`: whether the file names it itself;
-    `infos`: names, classes, parents and extents of objects, by id.
+    name: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFile:
+    """What a session file says.
+
+    `saved`: what a person made, for `Session.reopen`; `axis`: the frame axis, None for a single image. All that the
+    masks depend on besides is None where the file does not say it, as in prompt files.
     """
 
-    axis: int
-    prompts: tuple[FilePrompt, ...]
-    says_axis: bool = True
-    infos: Mapping[ObjectId, ObjectInfo] = field(default_factory=dict)
+    saved: SavedSession
+    axis: int | None
+    image: ImageFacts | None = None
+    stack_view: StackView | None = None
+    mapping: IntensityMapping | None = None
+    options: InferenceOptions | None = None
+    model: ModelFacts | None = None
 
 
-def read_prompts(path: str | Path) -> PromptFile:
-    """Read a prompt file; mask files are looked up beside it.
+def write_session(path: str | Path, file: SessionFile) -> None:
+    """Write a session file; it appears whole or not at all, and an earlier one is replaced.
 
     Raises
     ------
     FileFormatError
-        It is not a prompt file; one line names the first thing that is wrong and where.
+        If it would be larger than `read_session` reads, or cannot be written.
     """
     path = Path(path).expanduser()
+    data = _to_text(file).encode("utf-8")
+    if len(data) > MAX_BYTES:
+        raise FileFormatError(
+            f"the session would take {len(data) >> 20} MiB, and at most {MAX_BYTES >> 20} MiB are read",
+            kept=f"{path.name} was left as it was",
+            remedy="leave out the labels that were there before, and keep them in a file of their own",
+        )
     try:
-        parsed = _FileModel.model_validate_json(_read_json(path), strict=True)
-    except ValidationError as error:
-        raise FileFormatError(f"{path}: {_first_error(error)}", remedy=_remedy(error)) from None
-    return PromptFile(
-        parsed.axis,
-        tuple(_to_prompt(path, n, p) for n, p in enumerate(parsed.prompts)),
-        says_axis="axis" in parsed.model_fields_set,
-        infos={ObjectId(item.object): item.to_info() for item in parsed.objects},
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise FileFormatError(
+            f"{path} cannot be written: {error.strerror}", kept="an earlier file was left as it was"
+        ) from error
+
+
+def read_session(path: str | Path, frames: FrameSource | None = None) -> SessionFile:
+    """Read a session file, or a prompt file as a session.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the file; mask files that a prompt file names are looked up beside it.
+    frames : FrameSource, optional
+        The stack that it is to be opened on; needed for prompt files with mask files.
+
+    Raises
+    ------
+    FileFormatError
+        If it is neither; one line names the first thing that is wrong and where.
+    ImageError
+        If it was made on an image of another shape or type than `frames`.
+    """
+    path = Path(path).expanduser()
+    text, content = read_json(path, MAX_BYTES)
+    if isinstance(content, dict) and content.get("schema") in (1, 2):
+        return _from_prompts(path, parse_prompts(path, text))
+    model = parse(SessionModel, path, text, _remedy)
+    image = ImageFacts(model.image.shape, model.image.dtype, model.image.rgb)
+    if frames is not None and image != ImageFacts.of(frames):
+        raise ImageError(
+            f"{path.name} was made on an image of {image}, and this one is {ImageFacts.of(frames)}",
+            remedy="open the image that it was made on",
+        )
+    try:
+        return _from_model(model, image)
+    except ValueError as error:
+        what = error.what if isinstance(error, NapariSam2Error) else str(error)
+        raise FileFormatError(f"{path}: {what}", remedy=_DAMAGED) from error
+
+
+_DAMAGED = "the file is damaged, or was changed by hand; take an earlier copy of it"
+
+
+# To text
+
+
+def _to_text(file: SessionFile) -> str:
+    """Return the text of a file: a line for each prompt, so that two files can be compared by eye."""
+    lines = [f'"{key}": {_value_text(value)}' for key, value in _content(file).items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, list) and value:
+        return "[\n " + ",\n ".join(map(_line, value)) + "\n]"
+    return _line(value)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, separators=(", ", ": "), allow_nan=False)
+
+
+def _content(file: SessionFile) -> dict[str, Any]:
+    if file.image is None or file.stack_view is None:
+        raise FileFormatError("a session is saved with the image that it was made on")
+    saved, view, facts = file.saved, file.stack_view, file.model
+    said = [PromptModel.of(item.object_id, one) for item in saved.prompts for one in item.frames]
+    content = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "image": {
+            "shape": file.image.shape,
+            "dtype": file.image.dtype,
+            "rgb": file.image.is_rgb,
+        },
+        "axis": view.frame_axis,
+        "view": {"rows": view.row_axis, "columns": view.column_axis, "fixed": view.fixed},
+        "mapping": _mapping_content(file.mapping),
+        "options": None if file.options is None else options_model(file.options).model_dump(),
+        "model": None if facts is None else {"name": facts.name, "sha256": facts.sha256},
+        "overlap": saved.overlap,
+        "highest_object": saved.highest_id,
+        "objects": list(_objects_content(saved)),
+        "prompts": [model.model_dump(exclude_defaults=True) for model in said],
+        "locks": [
+            {"object": lock.object_id, "frame": lock.frame, "tracked": lock.from_tracking}
+            for lock in saved.locks
+        ],
+        "existing": _existing_content(saved),
+    }
+    return {key: value for key, value in content.items() if key == "axis" or value is not None}
+
+
+def _mapping_content(mapping: IntensityMapping | None) -> dict[str, Any] | None:
+    if mapping is None:
+        return None
+    return {"low": mapping.low, "high": mapping.high, "provenance": mapping.provenance}
+
+
+def _objects_content(saved: SavedSession) -> Iterator[dict[str, Any]]:
+    for object_id in sorted({item.object_id for item in saved.prompts} | set(saved.infos)):
+        (content,) = infos_to_json({object_id: saved.infos.get(object_id, PLAIN)})
+        rank = saved.ranks.get(object_id)
+        yield content if rank is None else {**content, "rank": rank}
+
+
+def _existing_content(saved: SavedSession) -> dict[str, Any] | None:
+    labels = saved.existing
+    if labels is None:
+        return None
+    frames = [base64.b64encode(frame).decode("ascii") for frame in labels.packed]
+    return {"dtype": labels.dtype.str, "protect": saved.protects_existing, "frames": frames}
+
+
+# From text
+
+
+def _from_model(model: SessionModel, image: ImageFacts) -> SessionFile:
+    options, weights = model.options, model.model
+    return SessionFile(
+        _saved(model, image.shape),
+        model.axis,
+        image,
+        StackView(model.axis, model.view.rows, model.view.columns, model.view.fixed),
+        None if model.mapping is None else model.mapping.to_mapping(),
+        None if options is None else InferenceOptions(**options.model_dump()),
+        None if weights is None else ModelFacts(weights.name, weights.sha256),
     )
 
 
-def infos_to_json(infos: Mapping[ObjectId, ObjectInfo]) -> list[dict[str, Any]]:
-    """Return names and the like as the value of `objects` in a file; what is not said is left out."""
-    return [
-        {"object": int(object_id)}
-        | {key: value for key, value in _info_values(info).items() if value not in ("", None)}
-        for object_id, info in sorted(infos.items())
-    ]
+def _saved(model: SessionModel, shape: tuple[int, int, int]) -> SavedSession:
+    _check_masks(model.prompts)
+    said: dict[ObjectId, list[FramePrompts]] = {}
+    for number, item in enumerate(model.prompts):
+        try:
+            prompts = item.to_prompts(shape[1:])
+        except ValueError as error:
+            raise FileFormatError(f"prompts[{number}]: {error}") from error
+        said.setdefault(ObjectId(item.object), []).append(prompts)
+    infos = {ObjectId(item.object): item.to_info() for item in model.objects}
+    existing = model.existing
+    return SavedSession(
+        prompts=_by_object(said),
+        locks=tuple(
+            Lock(ObjectId(item.object), FrameIndex(item.frame), item.tracked)
+            for item in model.locks
+        ),
+        infos={key: info for key, info in infos.items() if info != PLAIN},
+        ranks={ObjectId(item.object): item.rank for item in model.objects if item.rank is not None},
+        overlap=model.overlap,
+        existing=None if existing is None else _existing_labels(existing, shape),
+        protects_existing=existing is None or existing.protect,
+        highest_id=model.highest_object,
+    )
 
 
-def _info_values(info: ObjectInfo) -> dict[str, Any]:
-    return {
-        "name": info.name,
-        "class": info.class_name,
-        "parent": info.parent,
-        "first": info.extent.first or None,
-        "stop": info.extent.stop,
-    }
+def _by_object(said: dict[ObjectId, list[FramePrompts]]) -> tuple[ObjectPrompts, ...]:
+    return tuple(ObjectPrompts(key, tuple(frames)) for key, frames in sorted(said.items()))
 
 
-_Point = tuple[FiniteFloat, FiniteFloat]
-_Corners = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+def _check_masks(prompts: Sequence[PromptModel]) -> None:
+    """Refuse masks that would take too much memory, before any is made."""
+    masks = [mask for item in prompts for mask in (item.refines, *(s.mask for s in item.steps))]
+    total = sum(sum(mask.runs) for mask in masks if mask is not None)
+    if total > MAX_MASKS:
+        raise FileFormatError(f"its masks would take {total} pixels, more than {MAX_MASKS}")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+def _existing_labels(model: ExistingModel, shape: tuple[int, int, int]) -> PackedLabels:
+    dtype = np.dtype(model.dtype)
+    expected = shape[1] * shape[2] * dtype.itemsize
+    if len(model.frames) != shape[0]:
+        raise FileFormatError(f"existing: {len(model.frames)} frames of {shape[0]}")
+    packed = tuple(
+        _checked_frame(number, text, expected) for number, text in enumerate(model.frames)
+    )
+    return PackedLabels(shape, dtype, packed)
 
 
-class _PromptModel(_Strict):
-    object: Annotated[int, Field(ge=1)]
-    frame: Annotated[int, Field(ge=0)]
-    points: Annotated[list[_Point], Field(min_length=1)] | None = None
-    labels: list[Annotated[int, Field(ge=0, le=1)]] | None = None
-    box: _Corners | None = None
-    mask: Annotated[str, Field(min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _says_one_thing(self) -> _PromptModel:
-        given = [name for name in ("points", "box", "mask") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"needs just one of points, box and mask, got {' and '.join(given) or 'none'}"
-            )
-        if self.labels is not None and len(self.labels) != len(self.points or ()):
-            num_points = len(self.points or ())
-            raise ValueError(f"has {len(self.labels)} labels for {num_points} points")
-        return self
-
-
-class _ObjectModel(_Strict):
-    object: Annotated[int, Field(ge=1)]
-    name: Annotated[str, Field(max_length=MAX_NAME)] = ""
-    class_: Annotated[str, Field(alias="class", max_length=MAX_NAME)] = ""
-    parent: Annotated[int, Field(ge=1)] | None = None
-    first: Annotated[int, Field(ge=0)] = 0
-    stop: Annotated[int, Field(ge=1)] | None = None
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> _ObjectModel:
-        if self.stop is not None and self.stop <= self.first:
-            raise ValueError(f"ends at frame {self.stop}, before it begins at {self.first}")
-        if self.parent == self.object:
-            raise ValueError("is its own parent")
-        for text in (self.name, self.class_):
-            if not text.isprintable():
-                raise ValueError(f"a name is one line of text, got {text!r}")
-        return self
-
-    def to_info(self) -> ObjectInfo:
-        """Return what the file says about an object."""
-        parent = None if self.parent is None else ObjectId(self.parent)
-        return ObjectInfo(self.name, self.class_, parent, Extent(self.first, self.stop))
-
-
-class _FileModel(_Strict):
-    schema_: Annotated[int, Field(alias="schema", ge=1, le=SCHEMA)]
-    axis: Annotated[int, Field(ge=0)] = 0
-    prompts: Annotated[list[_PromptModel], Field(min_length=1)]
-    objects: list[_ObjectModel] = []
-
-    @model_validator(mode="after")
-    def _fits_its_schema(self) -> _FileModel:
-        if self.objects and self.schema_ < 2:
-            raise ValueError("objects came with schema 2, and the file says 1")
-        ids = [item.object for item in self.objects]
-        if len(ids) != len(set(ids)):
-            raise ValueError("an object occurs twice in objects")
-        return self
-
-
-def _read_json(path: Path) -> bytes:
-    """Return the text once it is known to be JSON in which no name occurs twice."""
+def _checked_frame(number: int, text: str, expected: int) -> bytes:
+    """Return the zlib stream of a frame, if it is one of so many bytes; never more is unpacked to find out."""
+    inflate = zlib.decompressobj()
     try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise FileFormatError(f"{path} cannot be read: {error.strerror}") from error
-    if len(text) > _MAX_BYTES:
-        raise FileFormatError(f"{path} has more than {_MAX_BYTES >> 20} MiB; it is no prompt file")
-    try:
-        json.loads(text, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not JSON: {error}") from error
-    return text
+        data = base64.b64decode(text, validate=True)
+        size = len(inflate.decompress(data, expected + 1))
+    except (ValueError, zlib.error) as error:
+        raise FileFormatError(f"existing.frames[{number}]: {error}") from error
+    if size != expected or not inflate.eof or inflate.unused_data:
+        raise FileFormatError(f"existing.frames[{number}] has not the {expected} bytes of a frame")
+    return data
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in table:
-            raise ValueError(f"{name!r} occurs twice")
-        table[name] = value
-    return table
+# Prompt files
 
 
-def _to_prompt(path: Path, number: int, model: _PromptModel) -> FilePrompt:
-    points = tuple(model.points or ())
-    labels = tuple(model.labels) if model.labels is not None else (1,) * len(points)
-    mask, spacing = (None, None) if model.mask is None else _read_mask(path, number, model.mask)
-    return FilePrompt(model.object, model.frame, points, labels, model.box, mask, spacing)
+def _from_prompts(path: Path, file: PromptFile) -> SessionFile:
+    said: dict[ObjectId, dict[FrameIndex, FramePrompts]] = {}
+    for number, prompt in enumerate(file.prompts):
+        frames = said.setdefault(ObjectId(prompt.object_id), {})
+        frame = FrameIndex(prompt.frame)
+        earlier = frames[frame].steps if frame in frames else ()
+        try:
+            frames[frame] = FramePrompts(frame, (*earlier, _to_step(prompt)))
+        except NapariSam2Error as error:
+            raise FileFormatError(
+                f"{path}: prompts[{number}]: {error.what}", remedy=error.remedy
+            ) from error
+    listed = {key: list(frames.values()) for key, frames in said.items()}
+    return SessionFile(SavedSession(_by_object(listed), infos=file.infos), file.axis)
 
 
-def _read_mask(path: Path, number: int, name: str) -> tuple[np.ndarray, Spacing | None]:
-    """Read a mask file, named relative to the prompt file so that both can be moved together."""
-    where = f"{path}: prompts[{number}].mask"
-    if Path(name).is_absolute():
-        raise FileFormatError(
-            f"{where} is {name!r}", remedy="name the file relative to the prompt file"
-        )
-    try:
-        labels, spacing = read_labels(path.parent / name), read_spacing(path.parent / name)
-    except NapariSam2Error as error:
-        raise FileFormatError(f"{where}: {error.what}", remedy=error.remedy) from error
-    if labels.ndim != 2:
-        raise FileFormatError(
-            f"{where}: {name} has shape {labels.shape}; one frame (Y, X) is needed"
-        )
-    return labels, None if spacing is None else spacing.of_frames(None)
-
-
-def _first_error(error: ValidationError) -> str:
-    details = error.errors(include_url=False, include_context=False)
-    first = details[0]
-    where = ""
-    for part in first["loc"]:
-        where += f"[{part}]" if isinstance(part, int) else f".{part}"
-    message = first["msg"].removeprefix("Value error, ")
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    given = first["input"]
-    got = f", got {reprlib.repr(given)}" if given is None or isinstance(given, _SCALARS) else ""
-    return f"{where.removeprefix('.') or 'the file'}: {message[:1].lower()}{message[1:]}{got}{more}"
+def _to_step(prompt: FilePrompt) -> PromptStep:
+    if prompt.mask is not None:
+        shape = int(prompt.mask.shape[0]), int(prompt.mask.shape[1])
+        mask: PackedMask = check_mask(prompt.mask, shape)[0]
+        return PromptStep(mask=mask)
+    positives = tuple(label == 1 for label in prompt.labels)
+    return PromptStep(prompt.points, positives, prompt.box)
 
 
 def _remedy(error: ValidationError) -> str:
     if error.errors()[0]["loc"] == ("schema",):
-        return f"this version reads schema {SCHEMA}; a newer napari-sam2 may have written the file"
-    if "objects" in error.errors()[0]["loc"]:
-        return "the keys of an object are object, name, class, parent, first and stop"
-    return (
-        "the keys are schema, axis, prompts, objects; "
-        "of a prompt: object, frame, and points with labels, box or mask"
-    )
+        return f"this version reads schemas 1 to {SCHEMA}; a newer napari-sam2 may have written the file"
+    return _DAMAGED
