@@ -144,9 +144,15 @@ class Desk:
         self.num_actions += 1
         launch.open_dock(self.viewer)
 
-    def click(self, object_id: int, frame: int = 0, off: tuple[float, float] = (0, 0)) -> None:
+    def move_slider(self, frame: int) -> None:
+        """Go to a frame."""
+        self.num_actions += 1
+        self.viewer.dims.set_current_step(0, frame)
+
+    def click(self, object_id: int, off: tuple[float, float] = (0, 0)) -> None:
         """Click an object near its middle on the frame that is shown."""
         self.num_actions += 1
+        frame = self.viewer.dims.current_step[0]
         y, x = np.argwhere(self.truth[frame] == object_id).mean(axis=0).round() + off
         world = tuple(self.image.data_to_world((frame, y, x)))
         mouse_press_callbacks(self.viewer, self._event("mouse_press", world, (y, x)))
