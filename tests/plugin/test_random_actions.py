@@ -50,7 +50,7 @@ class WidgetMachine(RuleBasedStateMachine):
         desk.viewer.layers.clear()
         image = desk.viewer.add_image(VIDEO, name="discs")
         controller = desk.controller
-        desk.qtbot.waitUntil(lambda: controller.binding and controller.binding.image is image)
+        desk.qtbot.waitUntil(lambda: getattr(controller.binding, "image", None) is image)
         controller.set_sign(True)
         self.failures = []
         controller.failed.connect(self.failures.append)

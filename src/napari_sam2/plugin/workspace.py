@@ -68,7 +68,7 @@ class Workspace:
 
     def open(self) -> None:
         """Start the worker."""
-        self._removed.disconnect(self._forget)
+        self._removed.connect(self._forget)  # again and again has no effect
         self.worker = SafeWorker(self._make)
 
     def close(self) -> None:
@@ -76,8 +76,8 @@ class Workspace:
         worker, self.worker = self.worker, None
         try:
             self.unbind()
-            if self.is_viewer_there and self._bindings:
-                self._removed.connect(self._forget)
+            if self.is_viewer_there and not self._bindings:
+                self._removed.disconnect(self._forget)
         finally:
             if worker is not None:
                 worker.stop()
@@ -87,9 +87,9 @@ class Workspace:
         return self.viewer.layers.events.removed
 
     def _forget(self, event: Any) -> None:
-        """Let go of an image that is removed while the dock is closed."""
+        """Let go of an image that is removed, also one that is not in use, or while the dock is closed."""
         self._bindings.pop(id(event.value), None)
-        if not self._bindings:
+        if self.worker is None and not self._bindings:
             self._removed.disconnect(self._forget)
 
     def attach(
