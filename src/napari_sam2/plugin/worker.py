@@ -174,7 +174,7 @@ class SafeWorker:
         return self._thread.is_alive()
 
     def stop(self, timeout: float = 2.0) -> bool:
-        """End the thread after the frame in work; nothing is delivered any more. Say whether it ended in time."""
+        """End the thread after the step in work; nothing is delivered any more. Say whether it ended in time."""
         self._is_stopping.set()
         self._handlers.clear()
         with self._has_news:
