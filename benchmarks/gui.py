@@ -4,7 +4,8 @@
 
 The names: stall, throughput, cancel, cancel-tiny, click, refresh, actions, life. A real napari viewer with the dock on
 generated stacks; `nano`, and for cancel-tiny the official tiny network at 1024 under random weights, which change no
-times. Shown on the display there is, else on Qt's offscreen platform, where OpenGL draws nothing.
+times. Shown on the display there is, else on Qt's offscreen platform, where OpenGL draws nothing. "CPU": the time that
+the program computed, of all threads (own: of the main thread), which other programs do not lengthen.
 """
 
 from __future__ import annotations

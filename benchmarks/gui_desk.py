@@ -70,28 +70,36 @@ def rest(seconds: float) -> None:
 
 
 class Heart:
-    """Beats on the main thread as often as it can, every 10 ms at best; `stalls` are what beats came too late."""
+    """Beats on the main thread as often as it can, every 10 ms at best."""
 
     def __init__(self) -> None:
-        self.beats: list[float] = []
+        self._beats: list[tuple[float, float]] = []
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(round(BEAT * 1000))
-        self._timer.timeout.connect(lambda: self.beats.append(time.perf_counter()))
+        self._timer.timeout.connect(self._beat)
+
+    def _beat(self) -> None:
+        self._beats.append((time.perf_counter(), time.thread_time()))
 
     def __enter__(self) -> Heart:
         self._timer.start()
-        self.beats.append(time.perf_counter())
+        self._beat()
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._timer.stop()
-        self.beats.append(time.perf_counter())
+        self._beat()
 
     @property
     def stalls(self) -> np.ndarray:
         """Seconds by which each beat came too late."""
-        return np.maximum(np.diff(self.beats) - BEAT, 0.0)
+        return np.maximum(np.diff([at for at, _ in self._beats]) - BEAT, 0.0)
+
+    @property
+    def work(self) -> np.ndarray:
+        """Seconds of CPU that the main thread took between beats: the part of a stall that is its own."""
+        return np.diff([spent for _, spent in self._beats])
 
 
 class Desk:
