@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.axes import StackView
+from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import ImageError, OptionError
 from napari_sam2.core.frames import FrameSource
@@ -84,10 +85,13 @@ class LazySegmenter:
         return self._segmenter.prompt(request)
 
     def propagate(
-        self, request: PropagationRequest, resume: ResumePoint | None = None
+        self,
+        request: PropagationRequest,
+        resume: ResumePoint | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[FrameResult]:
         """Carry objects along; see `core.Segmenter`."""
-        return self._segmenter.propagate(request, resume)
+        return self._segmenter.propagate(request, resume, cancellation)
 
 
 class Session(CoreSession):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.errors import InferenceError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
@@ -21,7 +22,7 @@ from napari_sam2.core.messages import (
     PropagationRequest,
     ResumePoint,
 )
-from napari_sam2.core.plan import Track, plan_of
+from napari_sam2.core.plan import PlannedFrame, Track, plan_of
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
 from napari_sam2.core.views import View
 
@@ -136,7 +137,10 @@ class FakeSegmenter:
         return PromptResult(request.generation, prompts.frame, chosen, others)
 
     def propagate(
-        self, request: PropagationRequest, resume: ResumePoint | None = None
+        self,
+        request: PropagationRequest,
+        resume: ResumePoint | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[FrameResult]:
         """Yield tracked frames: one sweep forward, then one backward."""
         plan = plan_of(request)
@@ -145,18 +149,24 @@ class FakeSegmenter:
         said = {item.object_id: item for item in request.objects}
         for number, planned in enumerate(plan[done:], start=done + 1):
             self._count_call()
-            image = self._image(planned.frame)
-            masks = []
-            for track in planned.tracks:
-                prompts = said[track.object_id].around(planned.frame)
-                now = self._pass(passes, track, planned.is_reverse, prompts)
-                passes[track.object_id] = now = _step(now, image)
-                shown = np.zeros_like(image, bool) if now.is_lost else now.mask.to_array()
-                seen = _object_mask(track.object_id, shown, 1 + now.checksum % 12)
-                masks.append(self._seen(seen))
-            yield FrameResult(
-                planned.frame, tuple(masks), len(plan), ResumePoint(number, dict(passes))
-            )
+            if cancellation is not None and cancellation.is_asked:
+                return
+            masks = tuple(self._tracked(planned, said, passes))
+            yield FrameResult(planned.frame, masks, len(plan), ResumePoint(number, dict(passes)))
+
+    def _tracked(
+        self,
+        planned: PlannedFrame,
+        said: Mapping[ObjectId, ObjectPrompts],
+        passes: dict[ObjectId, _Pass],
+    ) -> Iterator[ObjectMask]:
+        image = self._image(planned.frame)
+        for track in planned.tracks:
+            prompts = said[track.object_id].around(planned.frame)
+            now = self._pass(passes, track, planned.is_reverse, prompts)
+            passes[track.object_id] = now = _step(now, image)
+            shown = np.zeros_like(image, bool) if now.is_lost else now.mask.to_array()
+            yield self._seen(_object_mask(track.object_id, shown, 1 + now.checksum % 12))
 
     def _pass(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.errors import FrameReadError
 from napari_sam2.core.masks import EMPTY_BOX, PackedMask, bounding_box
 from napari_sam2.core.messages import FrameResult, PromptRequest, PropagationRequest
@@ -254,6 +255,18 @@ class SegmenterContract:
         for other in (segmenter, self.make(ArrayFrames(VIDEO))):
             tail = other.propagate(request, head[-1].resume)
             assert course(head) + course(tail) == whole
+
+    def test_a_cancellation_ends_the_iteration_and_resuming_continues_bit_for_bit(self, segmenter):
+        request = question(said(1, 1, 6), said(2, 5))
+        whole = course(segmenter.propagate(request))
+        cancellation, head = Cancellation(), []
+        for result in segmenter.propagate(request, None, cancellation):
+            head.append(result)
+            if len(head) == 3:
+                cancellation.ask()
+        assert len(head) == 3
+        assert course(head) + course(segmenter.propagate(request, head[-1].resume)) == whole
+        assert list(segmenter.propagate(request, None, cancellation)) == []
 
     def test_a_resume_point_stays_good_while_others_go_on(self, segmenter):
         request = question(said(1, 1, 6), said(2, 5))

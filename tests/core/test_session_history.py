@@ -20,12 +20,21 @@ from hypothesis.stateful import (
 from napari_sam2.core import script
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
-from napari_sam2.core.errors import InferenceError, PromptError, UnknownObjectError
+from napari_sam2.core.errors import (
+    InferenceError,
+    LabelsError,
+    OptionError,
+    PromptError,
+    UnknownObjectError,
+)
 from napari_sam2.core.session import Session
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
 SIZE, NUM_FRAMES = 16, 5  # small, so that histories meet themselves again
 VIDEO, TRUTH = moving_discs(NUM_FRAMES, SIZE, num_objects=2, seed=4)
+
+REFUSED = PromptError, UnknownObjectError, LabelsError, OptionError
+"""What an action may raise that cannot be done; the session is as before then."""
 
 objects = st.integers(1, 2)
 frames = st.integers(0, NUM_FRAMES - 1)
@@ -64,11 +73,20 @@ class HistoryMachine(RuleBasedStateMachine):
         part = self.session.project(t, box)
         self.labels[t, box[0] : box[2], box[1] : box[3]] = part
 
+    def _settle(self):
+        """Wait for all that is on its way; here nothing ever is."""
+
+    def _fresh(self):
+        """Return a session without a past, given what survived."""
+        fresh = self._new()
+        fresh.restore(self.session.prompts, self.session.locks, self.session.infos)
+        return fresh
+
     def _try(self, act, *arguments, **options):
         before = self.session.state
         try:
             act(*arguments, **options)
-        except (PromptError, UnknownObjectError):
+        except REFUSED:
             assert self.session.state is before
 
     @rule(object_id=objects, t=frames, on_disc=st.booleans(), pixel=pixels, positive=st.booleans())
@@ -174,6 +192,7 @@ class HistoryMachine(RuleBasedStateMachine):
         stop=st.one_of(st.none(), st.integers(0, 8)),
     )
     def propagate(self, direction, span, some, stop):
+        self._settle()
         chosen = self.session.objects[:1] if some else None
         run = self.session.propagate(direction, span, chosen)
         if stop == 0:
@@ -187,6 +206,7 @@ class HistoryMachine(RuleBasedStateMachine):
     @rule(stop=st.integers(1, 5))
     def cut(self, stop):
         """Begin what `finish` may continue, or must not."""
+        self._settle()
         for number, _ in enumerate(self.session.propagate(), start=1):
             if number == stop:
                 break
@@ -195,13 +215,13 @@ class HistoryMachine(RuleBasedStateMachine):
     @rule(stops=st.lists(st.integers(1, 5), max_size=3))
     def finish(self, stops):
         """Propagate everything, cut at will; from then on nothing of the past may be seen."""
+        self._settle()
         for stop in stops:
             for number, _ in enumerate(self.session.propagate(), start=1):
                 if number == stop:
                     break
         list(self.session.propagate())
-        fresh = self._new()
-        fresh.restore(self.session.prompts, self.session.locks, self.session.infos)
+        fresh = self._fresh()
         list(fresh.propagate())
         assert shown(self.session) == shown(fresh)
 
@@ -209,6 +229,7 @@ class HistoryMachine(RuleBasedStateMachine):
     @rule(stops=st.lists(st.integers(1, 5), max_size=3))
     def repair(self, stops):
         """Track what has changed, cut at will; every mask is then that of a session without a past."""
+        self._settle()
         for stop in stops:
             for number, _ in enumerate(self.session.propagate_changed(), start=1):
                 if number == stop:
@@ -217,8 +238,7 @@ class HistoryMachine(RuleBasedStateMachine):
         assert self.session.changed == ()
         assert self.session.propagate_changed().total == 0
         self.session.run.finish()
-        fresh = self._new()
-        fresh.restore(self.session.prompts, self.session.locks, self.session.infos)
+        fresh = self._fresh()
         list(fresh.propagate())
         assert shown(self.session)[1] == shown(fresh)[1]
 
@@ -237,6 +257,7 @@ class HistoryMachine(RuleBasedStateMachine):
             assert self.session.state.prompts_on(lock.object_id, lock.frame) is not None
 
     def teardown(self):
+        self._settle()
         if self.session.objects:
             self.finish([2])
         self._replay()
@@ -248,9 +269,13 @@ class HistoryMachine(RuleBasedStateMachine):
             assert self.session.redo()
             assert self._bytes() == expected
 
+    def _replayed(self):
+        """Return the new session that the log is run on."""
+        return self._new()
+
     def _replay(self):
         """Run the log on a new session: it is the same then."""
-        fresh = self._new()
+        fresh = self._replayed()
         names = {name: getattr(script, name) for name in script.__all__} | {"session": fresh}
         for text in self.session.log:
             exec(text, names)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import settings
-from hypothesis.stateful import run_state_machine_as_test
 from tests.core.segmenter_contract import SegmenterContract
-from tests.core.test_session_history import VIDEO, HistoryMachine
+from tests.core.test_random_actions import LateActionMachine, LateEngine
+from tests.core.test_session_history import VIDEO
+from tests.random_histories import try_histories
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
@@ -49,17 +49,18 @@ class TestSam2Segmenter(SegmenterContract):
         return make_segmenter(frames)
 
 
-class RealHistoryMachine(HistoryMachine):
-    """The same actions as with the fake, on the real network."""
+class RealActionMachine(LateActionMachine):
+    """The same actions as with the fake, on the real network; answers come when they come."""
 
     def _new(self):
+        stack = ArrayFrames(VIDEO)
+        return Session(stack, LateEngine(make_segmenter(stack)), overlap=self.overlap)
+
+    def _replayed(self):
         stack = ArrayFrames(VIDEO)
         return Session(stack, InlineEngine(make_segmenter(stack)), overlap=self.overlap)
 
 
 @pytest.mark.slow
 def test_any_history_then_a_propagation_equals_a_fresh_session() -> None:
-    run_state_machine_as_test(
-        RealHistoryMachine,
-        settings=settings(max_examples=30, stateful_step_count=30, deadline=None),
-    )
+    try_histories(RealActionMachine, few=5, full=20)

@@ -148,6 +148,22 @@ def test_renaming_hiding_and_moving_layers_changes_nothing(open_desk):
     assert not desk.bridge.prompts.points.editable
 
 
+@pytest.mark.parametrize("is_dock_open", [True, False])
+def test_an_image_that_was_removed_is_let_go_of(open_desk, is_dock_open):
+    desk = open_desk()
+    desk.click(1)
+    things = desk.session, desk.bridge.image, desk.bridge.labels
+    references = [weakref.ref(thing) for thing in things]
+    del things
+    if not is_dock_open:
+        remove_dock(desk)
+    desk.viewer.layers.clear()  # the prompts first: by then the image is in use no more
+    desk.qtbot.wait(20)
+    desk.makers.clear()
+    gc.collect()
+    assert [reference() for reference in references] == [None, None, None]
+
+
 def test_two_viewers_keep_to_themselves(open_desk):
     first, second = open_desk(), open_desk()
     first.click(1)

@@ -188,6 +188,33 @@ def test_a_script_can_drive_a_run_through_the_worker(frames, start):
     assert len(list(session.propagate())) == 10
 
 
+def test_a_cancelled_run_gives_up_the_frame_in_work_and_continues_there(frames, start, qtbot):
+    in_work, go_on = threading.Event(), threading.Event()
+
+    class Slow(FakeSegmenter):
+        def _count_call(self):
+            super()._count_call()
+            if self.num_calls == 3:
+                in_work.set()
+                go_on.wait(10)
+
+    worker = start(lambda recipe: Slow(recipe.frames))
+    engine = WorkerEngine(worker, Recipe("fake", frames), lambda *_: None, lambda: None)
+    session = Session(frames, engine)
+    session.add_mask(1, 0, np.ones((64, 64), bool))
+    ended = []
+    run = session.propagate()
+    engine.drive(run, ended.append)
+    assert in_work.wait(10)
+    run.cancel()
+    go_on.set()
+    qtbot.waitUntil(lambda: bool(ended))
+    assert ended == [None], "stopping is no error"
+    assert run.done == 2
+    assert session.record(1, 3) is None
+    assert [result.frame for result in session.propagate()] == list(range(3, 12))
+
+
 def test_an_error_in_a_run_that_a_script_drives_reaches_the_script(frames, start):
     worker = start(lambda recipe: FakeSegmenter(recipe.frames, raise_at={3: RuntimeError("boom")}))
     engine = WorkerEngine(worker, Recipe("fake", frames), lambda *_: None, lambda: None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.messages import (
     FrameResult,
     PromptRequest,
@@ -27,7 +28,10 @@ class Engine(Protocol):
         """Have `request` answered and `deliver` called with the result, now or later; an error may be raised."""
 
     def propagate(
-        self, request: PropagationRequest, resume: ResumePoint | None = None
+        self,
+        request: PropagationRequest,
+        resume: ResumePoint | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[FrameResult]:
         """Return an iterator as `Segmenter.propagate` does; whoever drives it decides the thread."""
 
@@ -43,7 +47,10 @@ class InlineEngine:
         deliver(self.segmenter.prompt(request))
 
     def propagate(
-        self, request: PropagationRequest, resume: ResumePoint | None = None
+        self,
+        request: PropagationRequest,
+        resume: ResumePoint | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[FrameResult]:
         """Return the segmenter's iterator."""
-        return self.segmenter.propagate(request, resume)
+        return self.segmenter.propagate(request, resume, cancellation)

@@ -59,11 +59,12 @@ def project(
         key=lambda entry: entry.record.object_id,
     )
     labels = np.zeros((box[2] - box[0], box[3] - box[1]), check_labels_dtype(dtype))
-    best = np.zeros(labels.shape, np.int64)
-    ranks = _ranks(visible, overlap)
-    for entry, rank in zip(visible, ranks, strict=True):
+    for entry in visible:
         check_label(entry.record.object_id, labels.dtype)
-        _paint(entry.record, rank, box, labels, best)
+    if len(visible) == 1:
+        _fill(visible[0].record, box, labels)
+    else:
+        _compete(visible, _ranks(visible, overlap), box, labels)
     return labels
 
 
@@ -78,15 +79,26 @@ def count_contested(shown: Iterable[Shown], box: Box) -> int:
     return int((claims > 1).sum())
 
 
-def _paint(record: MaskRecord, rank: int, box: Box, labels: np.ndarray, best: np.ndarray) -> None:
+def _fill(record: MaskRecord, box: Box, labels: np.ndarray) -> None:
+    """Paint the only record there is: the usual case, on frames so large that it shows."""
+    target, strength = _part(record, box)
+    np.copyto(labels[target], record.object_id, where=strength > 0, casting="unsafe")
+
+
+def _compete(visible: Sequence[Shown], ranks: Sequence[int], box: Box, labels: np.ndarray) -> None:
+    """Paint records that may overlap; ids come in ascending order, so an equal score leaves the lower id."""
+    best = np.zeros(labels.shape, np.int32)
+    for (record, _), rank in zip(visible, ranks, strict=True):
+        target, strength = _part(record, box)
+        score = (strength + np.int32(rank * 256)) * (strength > 0)
+        np.copyto(labels[target], record.object_id, where=score > best[target], casting="unsafe")
+        np.maximum(best[target], score, out=best[target])
+
+
+def _part(record: MaskRecord, box: Box) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Return where in `box` the record lies, and its strength there."""
     common = _intersection(record.box, box)
-    target, source = _relative(common, box), _relative(common, record.box)
-    strength = record.unpacked_strength()[source].astype(np.int64)
-    score = np.where(strength > 0, rank * 256 + strength, 0)
-    # Ids come in ascending order, so an equal score leaves the lower id.
-    wins = score > best[target]
-    labels[target][wins] = record.object_id
-    best[target][wins] = score[wins]
+    return _relative(common, box), record.unpacked_strength()[_relative(common, record.box)]
 
 
 def _ranks(shown: Sequence[Shown], overlap: OverlapPolicy) -> list[int]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.engine import Engine
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.messages import FrameResult, PropagationRequest, ResumePoint
@@ -32,7 +32,7 @@ class Run:
 
     A worker drives it like this, the first three lines on its own thread and the last two on the session's::
 
-        for result in engine.propagate(run.request, run.resume):
+        for result in engine.propagate(run.request, run.resume, run.cancellation):
             stored = run.store(result)
             if run.is_cancelled: break
         run.commit(stored)   # for each, in order
@@ -54,6 +54,8 @@ class Run:
         Which runs had tracked the run's objects when it was asked for.
     bases : Bases
         What every result rests on.
+    cancellation : Cancellation
+        Asked by `cancel`; whoever tracks looks at it.
     """
 
     def __init__(
@@ -79,14 +81,14 @@ class Run:
         self.bases = Bases(request, model)
         self._engine, self._store = engine, store
         self._commit, self._finish = commit, finish
-        self._cancelled = threading.Event()
+        self.cancellation = Cancellation()
         self.is_finished = False
         self._results: Iterator[FrameResult] | None = None
 
     @property
     def is_cancelled(self) -> bool:
         """Whether the run was asked to stop; may be read on any thread."""
-        return self._cancelled.is_set()
+        return self.cancellation.is_asked
 
     @property
     def is_repair(self) -> bool:
@@ -113,8 +115,8 @@ class Run:
         )
 
     def cancel(self) -> None:
-        """Ask the run to stop after the frame in work; may be called on any thread."""
-        self._cancelled.set()
+        """Ask the run to stop, also within the frame in work, which is not kept; may be called on any thread."""
+        self.cancellation.ask()
 
     def store(self, result: FrameResult) -> StoredFrame:
         """Append a result to the store; may be called on any thread.
@@ -168,7 +170,7 @@ class Run:
             self.finish()
 
     def _drive(self) -> Iterator[FrameResult]:
-        for result in self._engine.propagate(self.request, self.resume):
+        for result in self._engine.propagate(self.request, self.resume, self.cancellation):
             self.commit(self.store(result))
             yield result
             if self.is_cancelled:

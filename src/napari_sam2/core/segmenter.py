@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.messages import (
     FrameResult,
     PromptRequest,
@@ -25,10 +26,14 @@ class Segmenter(Protocol):
         """Return the mask of one object on its prompted frame."""
 
     def propagate(
-        self, request: PropagationRequest, resume: ResumePoint | None = None
+        self,
+        request: PropagationRequest,
+        resume: ResumePoint | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[FrameResult]:
         """Yield tracked frames as they are computed; each yield is progress and a cancellation point.
 
         With `resume` (the field of the last result that was kept) the iteration continues after that result,
-        bit for bit as if it had not been interrupted.
+        bit for bit as if it had not been interrupted. Once `cancellation` is asked the iteration ends soon, in the
+        middle of a frame too, without a result for it.
         """

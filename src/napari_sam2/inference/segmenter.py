@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.errors import OptionError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
@@ -34,6 +36,7 @@ from napari_sam2.inference.focus import SEARCHED, Focus, Side, Trail, centre_of
 from napari_sam2.inference.memory import MemoryEntry, Selection, select, window_of
 from napari_sam2.inference.postprocess import fill_holes
 from napari_sam2.inference.step import StepOutput, absent, condition, decode, remember
+from napari_sam2.inference.stopping import StoppedError, stoppable
 from napari_sam2.inference.transforms import to_view_logits
 from napari_sam2.model.sam2 import Sam2
 
@@ -149,7 +152,10 @@ class Sam2Segmenter:
         return PromptResult(request.generation, request.prompts.frame, mask, candidates)
 
     def propagate(
-        self, request: PropagationRequest, resume: ResumePoint | None = None
+        self,
+        request: PropagationRequest,
+        resume: ResumePoint | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[FrameResult]:
         """Track all objects of the request through the planned frames, or through the rest of them."""
         plan = plan_of(request)
@@ -159,10 +165,22 @@ class Sam2Segmenter:
         passes: dict[ObjectId, Pass] = dict(resume.state) if resume else {}  # type: ignore[call-overload]
         for number, planned in enumerate(plan[done:], start=done + 1):
             # The context is left at every yield: the caller's own torch code runs in between.
-            with torch.inference_mode(), self._policy.autocast():
-                masks = self._step(planned, conditioning, passes)
+            try:
+                with self._working(cancellation):
+                    masks = self._step(planned, conditioning, passes)
+            except StoppedError:
+                return
             state = ResumePoint(number, dict(passes))
             yield FrameResult(planned.frame, masks, len(plan), state)
+
+    @contextmanager
+    def _working(self, cancellation: Cancellation | None) -> Iterator[None]:
+        with (
+            torch.inference_mode(),
+            self._policy.autocast(),
+            stoppable(self._network, cancellation),
+        ):
+            yield
 
     def _answered(self, object_id: ObjectId, answer: Answer) -> ObjectMask:
         if answer.mask is not None:

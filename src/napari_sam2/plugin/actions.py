@@ -28,7 +28,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "propagate_backward", "Shift-B", "Shift+B", "Backward", "Propagate to earlier frames only"
     ),
-    Action("stop", "Escape", "Esc", "Stop", "Stop after this frame and keep what is done"),
+    Action("stop", "Escape", "Esc", "Stop", "Stop at once and keep what is done"),
     Action("next_object", "M", "M", "New object", "The next click starts another object"),
     Action("previous_object", "Shift-M", "Shift+M", "Previous object", "Go back to an object"),
     Action("toggle_sign", "T", "T", "Positive or negative", "Switch what a click means"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.errors import InferenceError, NapariSam2Error
 from napari_sam2.core.messages import (
     FrameResult,
@@ -77,10 +78,13 @@ class WorkerEngine:
         self._changed()
 
     def propagate(
-        self, request: PropagationRequest, resume: ResumePoint | None = None
+        self,
+        request: PropagationRequest,
+        resume: ResumePoint | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[FrameResult]:
         """Return an iterator that waits for the worker: whoever iterates it drives the run."""
-        return self._worker.iterate(self.recipe, request, resume)
+        return self._worker.iterate(self.recipe, request, resume, cancellation)
 
     def drive(self, run: Run, ended: Callable[[NapariSam2Error | None], None]) -> None:
         """Let the worker drive a run; its frames are committed as they come, then the run is finished."""

@@ -35,7 +35,7 @@ def next_step(now: Situation) -> Message:
             return Message("Choose the image to annotate.")
         return Message("Open an image or a stack to begin: drag a file into the window.")
     if now.is_stopping:
-        return Message("Stopping after this frame. What is done is kept.", "busy")
+        return Message("Stopping. What is done is kept.", "busy")
     if now.is_running:
         return Message("Results appear frame by frame. Esc stops and keeps what is done.", "busy")
     if now.num_waiting:

@@ -12,6 +12,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal
 
+from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.errors import NapariSam2Error
 from napari_sam2.core.messages import FrameResult, PromptRequest, PropagationRequest, ResumePoint
 from napari_sam2.core.run import Run
@@ -130,7 +131,11 @@ class SafeWorker:
         self._handlers.pop(number, None)
 
     def iterate(
-        self, recipe: Recipe, request: PropagationRequest, resume: ResumePoint | None
+        self,
+        recipe: Recipe,
+        request: PropagationRequest,
+        resume: ResumePoint | None,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[FrameResult]:
         """Propagate on the worker's thread while the caller waits for each result: for scripts in the console."""
         results: queue.Queue[Any] = queue.Queue(maxsize=1)
@@ -138,7 +143,8 @@ class SafeWorker:
 
         def pump(_report: object) -> None:
             try:
-                for result in self._segmenter_of(recipe).propagate(request, resume):
+                segmenter = self._segmenter_of(recipe)
+                for result in segmenter.propagate(request, resume, cancellation):
                     if not self._put(results, result, is_left):
                         return
                 self._put(results, _STOP, is_left)
@@ -168,7 +174,7 @@ class SafeWorker:
         return self._thread.is_alive()
 
     def stop(self, timeout: float = 2.0) -> bool:
-        """End the thread after the frame in work; nothing is delivered any more. Say whether it ended in time."""
+        """End the thread after the step in work; nothing is delivered any more. Say whether it ended in time."""
         self._is_stopping.set()
         self._handlers.clear()
         with self._has_news:
@@ -223,11 +229,13 @@ class SafeWorker:
         self._post(Reply(number, "answer", self._segmenter_of(job.recipe).prompt(job.request)))
 
     def _drive(self, number: int, job: RunJob) -> None:
-        results = self._segmenter_of(job.recipe).propagate(job.run.request, job.run.resume)
+        run = job.run
+        segmenter = self._segmenter_of(job.recipe)
+        results = segmenter.propagate(run.request, run.resume, run.cancellation)
         try:
             for result in results:
-                self._post(Reply(number, "frame", job.run.store(result)))
-                if job.run.is_cancelled or self._should_stop():
+                self._post(Reply(number, "frame", run.store(result)))
+                if run.is_cancelled or self._should_stop():
                     break
                 self._answer_what_waits()
         finally:

@@ -68,16 +68,29 @@ class Workspace:
 
     def open(self) -> None:
         """Start the worker."""
+        self._removed.connect(self._forget)  # again and again has no effect
         self.worker = SafeWorker(self._make)
 
     def close(self) -> None:
-        """End what is going on and the worker with it; sessions and layers stay."""
+        """End what is going on and the worker with it; sessions stay as long as their images are in the viewer."""
         worker, self.worker = self.worker, None
         try:
             self.unbind()
+            if self.is_viewer_there and not self._bindings:
+                self._removed.disconnect(self._forget)
         finally:
             if worker is not None:
                 worker.stop()
+
+    @property
+    def _removed(self) -> Any:
+        return self.viewer.layers.events.removed
+
+    def _forget(self, event: Any) -> None:
+        """Let go of an image that is removed, also one that is not in use, or while the dock is closed."""
+        self._bindings.pop(id(event.value), None)
+        if self.worker is None and not self._bindings:
+            self._removed.disconnect(self._forget)
 
     def attach(
         self, image: Image, settings: PluginSettings, axis: int | str | None = DEFAULT_AXIS
