@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 
 from napari_sam2.core.errors import InferenceError, OutOfMemoryError
 from napari_sam2.plugin.hints import Situation, next_step
+from napari_sam2.plugin.panels.columns import FRAMES, LOWEST, NAME, NUMBER, PROMPTED
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.testing import moving_discs
 
@@ -105,13 +106,17 @@ def test_the_table_shows_the_colours_of_the_labels_and_choosing_a_row_activates_
     for row in rows:
         np.testing.assert_allclose(row.color, desk.bridge.labels.get_color(row.object_id))
     table = desk.dock.objects.table
-    table.setCurrentCell(0, 2)
+    table.setCurrentCell(0, NAME)
     assert desk.controller.active_object == 1
     desk.propagate()
     desk.shown()
-    assert [table.item(1, column).text() for column in (0, 2, 3)] == ["2", "12", "1"]
-    assert table.item(1, 2).toolTip() == "12 of 12 frames"
-    assert table.item(1, 4).text().endswith("%")
+    assert [table.item(1, column).text() for column in (NUMBER, FRAMES, PROMPTED)] == [
+        "2",
+        "12",
+        "1",
+    ]
+    assert table.item(1, FRAMES).toolTip() == "12 of 12 frames"
+    assert table.item(1, LOWEST).text().endswith("%")
 
 
 def test_the_buttons_do_what_the_keys_do(desk):

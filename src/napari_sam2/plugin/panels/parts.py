@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -55,6 +56,22 @@ def side_by_side(*widgets: QWidget) -> QHBoxLayout:
     for widget in widgets:
         row.addWidget(widget, 1)
     return row
+
+
+def swatch(color: tuple[float, ...]) -> QIcon:
+    """Return an icon of one colour, RGB from 0 to 1."""
+    picture = QPixmap(28, 28)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor.fromRgbF(*color[:3]))
+    painter.drawRoundedRect(2, 2, 24, 24, 6, 6)
+    painter.end()
+    icon = QIcon(picture)
+    # Without this, Qt tints the icon of the selected row, and the colour is the point of it.
+    icon.addPixmap(picture, QIcon.Mode.Selected)
+    return icon
 
 
 class DropDown(QComboBox):
