@@ -12,6 +12,7 @@ from qtpy.QtCore import QTimer
 from napari_sam2.core.errors import InferenceError, OutOfMemoryError
 from napari_sam2.plugin.hints import Situation, next_step
 from napari_sam2.plugin.panels.columns import FRAMES, LOWEST, NAME, NUMBER, PROMPTED
+from napari_sam2.plugin.scope import Scope
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.testing import moving_discs
 
@@ -422,17 +423,29 @@ def test_nothing_is_clipped_at_300_pixels(open_desk, theme):
     desk = open_desk(name="a very long name of an image that comes from a very long file name")
     desk.viewer.theme = theme
     desk.click(1)
+    desk.controller.shaping.rename(1, "a very long name of an object")
+    desk.propagate()
+    desk.press("N")
     dock = desk.dock
-    dock.setFixedWidth(300)
-    dock.resize(300, 800)
-    desk.shown()
-    dock.grab()  # lays everything out, as on a screen
-    area = dock.findChild(QScrollArea)
-    content = area.widget()
-    assert content.minimumSizeHint().width() <= 300 - area.verticalScrollBar().sizeHint().width()
-    for part in [*dock.findChildren(QPushButton), *dock.findChildren(QLabel)]:
-        if part.isVisibleTo(dock):
-            needed = part.minimumSizeHint().width() if isinstance(part, QLabel) else 0
-            if isinstance(part, QPushButton):
-                needed = part.fontMetrics().horizontalAdvance(part.text())
-            assert needed <= part.width(), part.text()
+    dock.log.fold.click()
+    dock.run.more.fold.click()
+    for frames in ("near", "range", "all"):
+        desk.controller.running.choose_scope(Scope("active", frames, 10, 0, 11))
+        desk.shown()
+        dock.setFixedWidth(300)
+        dock.resize(300, 800)
+        dock.grab()  # lays everything out, as on a screen
+        area = dock.findChild(QScrollArea)
+        content, room = area.widget(), 300 - area.verticalScrollBar().sizeHint().width()
+        assert content.minimumSizeHint().width() <= room
+        assert not area.horizontalScrollBar().isVisible()
+        assert not dock.log.text.horizontalScrollBar().isVisible()
+        for part in [*dock.findChildren(QPushButton), *dock.findChildren(QLabel)]:
+            if part.isVisibleTo(dock):
+                needed = part.minimumSizeHint().width() if isinstance(part, QLabel) else 0
+                if isinstance(part, QPushButton):
+                    needed = part.fontMetrics().horizontalAdvance(part.text())
+                if part is not dock.review.caption:
+                    assert needed <= part.width(), part.text()
+    caption = dock.review.caption
+    assert caption.fontMetrics().horizontalAdvance(caption.text()) <= caption.width()

@@ -73,9 +73,17 @@ def test_sizes_are_told_in_units_that_fit(size, pixels, said):
 
 
 def test_columns_that_do_not_fit_give_way_to_worthier_ones():
-    widths, everything = [40] * len(COLUMNS), range(len(COLUMNS))
+    widths = [40] * len(COLUMNS)
+    everything = [column for column in range(len(COLUMNS)) if column not in ALWAYS]
     assert shown_columns(widths, 85, everything, {}, (CLASS,)) == {*ALWAYS, SIZE, LOWEST}
     assert shown_columns(widths, 0, everything, {}) == {*ALWAYS}
     wanted = shown_columns(widths, 85, everything, {CLASS: True, LOWEST: False}, (CLASS,))
     assert wanted == {*ALWAYS, CLASS, SIZE}
     assert shown_columns(widths, 400, (SIZE,), {LOWEST: True}) == {*ALWAYS, SIZE}
+
+
+def test_a_narrow_column_does_not_take_the_place_of_a_worthier_wide_one():
+    widths = [40] * len(COLUMNS)
+    widths[SIZE] = 100
+    everything = [column for column in range(len(COLUMNS)) if column not in ALWAYS]
+    assert shown_columns(widths, 85, everything, {}) == {*ALWAYS, LOWEST}

@@ -45,6 +45,8 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
         has_volumes=binding.sizes.is_volume,
         can_propagate=bool(session.objects) and is_stack and is_idle,
         is_stopped=bool(binding.stopped_run),
+        scope=controller.running.scope,
+        overlap=session.overlap,
         num_frames=len(binding.frames),
         frame=binding.bridge.current_frame,
         marks=binding.quality.marks_of(controller.active_object, binding.stopped_run),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from napari_sam2.core.state import OverlapPolicy
+from napari_sam2.plugin.scope import EVERYTHING, Scope
+
 Tone = Literal["hint", "busy", "done", "warning", "error"]
 
 FrameKind = Literal["prompted", "locked", "done", "doubtful", "absent", "missing"]
@@ -71,7 +74,8 @@ class DockState:
     `images`, `axes`, `models`: what can be chosen; `image`, `axis`, `model`: what is. `axis_locked`: why the axis
     cannot be changed now, or "". `focus`: whether small objects are followed in windows. `download_size`: of the
     chosen model in MB if it is not on this computer, else 0. `has_volumes`: the sizes of objects are those on all
-    frames, not on the shown one. `is_stopped`: the last run was stopped and can be resumed. `frame`: the one that is
+    frames, not on the shown one. `is_stopped`: the last run was stopped and can be resumed. `scope`: what
+    the next run is about; `overlap`: who wins where masks overlap. `frame`: the one that is
     shown; `marks`: how all frames of the active object stand; `log`: all actions as Python.
     """
 
@@ -92,6 +96,8 @@ class DockState:
     progress: Progress | None = None
     can_propagate: bool = False
     is_stopped: bool = False
+    scope: Scope = EVERYTHING
+    overlap: OverlapPolicy = "keep"
     num_frames: int = 0
     frame: int | None = None
     marks: tuple[FrameMark, ...] = ()

@@ -121,7 +121,9 @@ class SamWidget(QWidget):
         self.review.strip.frame_asked.connect(asked.review.go_to)
         self.review.asked.connect(lambda name: commands_of(asked)[name]())
         self.run.propagate_asked.connect(asked.propagate)
-        self.run.stop_asked.connect(asked.stop)
+        self.run.stop_asked.connect(asked.running.stop)
+        self.run.more.scope_chosen.connect(asked.running.choose_scope)
+        self.run.more.overlap_chosen.connect(asked.choose_overlap)
         self.run.undo_asked.connect(asked.undo)
         self.run.redo_asked.connect(asked.redo)
 

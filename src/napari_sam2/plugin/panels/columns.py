@@ -80,17 +80,19 @@ def shown_columns(
     room : int
         Pixels for the columns that may be left out.
     available : collection of int
-        Columns that make sense for this image.
+        Columns that make sense for this image, but for those that are always there.
     wanted : mapping of int to bool
         What a person chose.
     unused : collection of int
         Columns in which nothing stands: shown only if they are wanted.
     """
     shown = set(ALWAYS)
-    optional = [column for column in range(len(COLUMNS)) if column not in ALWAYS]
+    optional = [column for column in available if column in wanted or column not in unused]
     for column in sorted(optional, key=lambda it: (not wanted.get(it), -COLUMNS[it].worth)):
-        fits = column not in unused and widths[column] <= room
-        if column in available and wanted.get(column, fits):
+        fits = widths[column] <= room
+        if wanted.get(column, fits):
             shown.add(column)
             room -= widths[column]
+        elif not fits:
+            room = 0  # nothing of less worth takes its place
     return frozenset(shown)

@@ -32,7 +32,7 @@ from napari_sam2.plugin.state import DockState
 _ROW_HEIGHT = 26
 _SHOWN_ROWS = 6
 _MARGINS = 10  # pixels beside the text of a heading
-_NAME_WIDTH = 74  # pixels that a name has at least before further columns are shown
+_NAME_WIDTH = 84  # pixels that a name has at least before further columns are shown
 
 
 class ObjectsTable(QTableWidget):
