@@ -19,6 +19,7 @@ from napari_sam2.plugin import choices
 from napari_sam2.plugin.actions import KeyBindings, commands_of
 from napari_sam2.plugin.binding import Binding
 from napari_sam2.plugin.downloads import Download
+from napari_sam2.plugin.lookout import Lookout
 from napari_sam2.plugin.mouse import Gesture, MouseIntents, MouseTool
 from napari_sam2.plugin.recipe import make_segmenter
 from napari_sam2.plugin.reports import report
@@ -70,6 +71,8 @@ class Controller:
         self._workspace.layer_lost.connect(self._on_lost)
         self._mouse: MouseTool | None = None
         self.review, self.shaping, self.running = Review(self), Shaping(self), Running(self)
+        self._lookout = Lookout(self)
+        self.review.frame_shown.connect(self._lookout.follow)
         self._keys = KeyBindings(commands_of(self))
 
     # Life
@@ -174,10 +177,11 @@ class Controller:
         self.running.follow(session)
         session.notice_given.connect(self._on_notice)
         self._bind_keys()
-        self.activate(max(session.objects, default=1))
+        self.activate(max(session.objects, default=1))  # which looks ahead, too
 
     def _on_unbound(self, binding: Binding) -> None:
         session = binding.session
+        self._lookout.leave(binding)
         self.running.leave(session)
         session.notice_given.disconnect(self._on_notice, missing_ok=True)
         for layer in binding.bridge.layers:
@@ -212,15 +216,19 @@ class Controller:
         with self.reporting():
             settings = replace(self.settings, model=model)
             if not choices.download_size(model):
-                self._workspace.use(settings)
+                self._use(settings)
             self.settings = settings
 
     def choose_focus(self, is_on: bool) -> None:
         """Look at small objects in windows that follow them, or always at whole frames, from now on."""
         with self.reporting():
             settings = replace(self.settings, focus=is_on)
-            self._workspace.use(settings)
+            self._use(settings)
             self.settings = settings
+
+    def _use(self, settings: PluginSettings) -> None:
+        self._workspace.use(settings)
+        self._lookout.look()
 
     def download_model(self) -> None:
         """Fetch the chosen model."""
@@ -293,6 +301,7 @@ class Controller:
         self.active_object = int(object_id)
         if self.binding is not None:
             self.binding.bridge.mark_active(self.active_object)
+            self._lookout.look()
         self.tell()
 
     def toggle_sign(self) -> None:
