@@ -72,16 +72,8 @@ class SamWidget(QWidget):
         self.image, self.message, self.empty = ImagePanel(), MessagePanel(), EmptyPanel()
         self.objects, self.prompts, self.run = ObjectsPanel(), PromptsPanel(), PropagatePanel()
         self.review, self.log = ReviewPanel(), LogPanel()
-        self.panels = (
-            self.message,
-            self.image,
-            self.empty,
-            self.objects,
-            self.prompts,
-            self.run,
-            self.review,
-            self.log,
-        )
+        upper = self.message, self.image, self.empty, self.objects
+        self.panels = (*upper, self.prompts, self.run, self.review, self.log)
         content = QWidget()
         content.setObjectName("sam2Dock")
         column = QVBoxLayout(content)
