@@ -13,7 +13,9 @@ from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import ImageError, OptionError
 from napari_sam2.core.frames import FrameSource
+from napari_sam2.core.ids import FrameIndex
 from napari_sam2.core.intensity import IntensityMapping, sample_percentiles
+from napari_sam2.core.masks import Box
 from napari_sam2.core.messages import (
     FrameResult,
     PromptRequest,
@@ -92,6 +94,12 @@ class LazySegmenter:
     ) -> Iterator[FrameResult]:
         """Carry objects along; see `core.Segmenter`."""
         return self._segmenter.propagate(request, resume, cancellation)
+
+    def prepare(
+        self, frame: FrameIndex, box: Box | None = None, *, may_forget: bool = False
+    ) -> bool:
+        """Get ready for questions about a frame; see `core.Segmenter`."""
+        return self._segmenter.prepare(frame, box, may_forget=may_forget)
 
 
 class Session(CoreSession):

@@ -14,7 +14,7 @@ from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.errors import InferenceError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
-from napari_sam2.core.masks import EMPTY_BOX, ObjectMask, PackedMask
+from napari_sam2.core.masks import EMPTY_BOX, Box, ObjectMask, PackedMask
 from napari_sam2.core.messages import (
     FrameResult,
     PromptRequest,
@@ -99,6 +99,17 @@ class FakeSegmenter:
         Seconds that every call takes.
     window : int
         Side of the window around an object that masks say was looked at, pixels; 0 says the whole frame.
+    room : int, optional
+        So many frames can be prepared before others must be forgotten; any number by default.
+
+    Attributes
+    ----------
+    num_calls : int
+        How many prompts were answered and frames tracked.
+    prepared : list of int
+        Frames in the order in which they were prepared.
+    prepared_boxes : list
+        What was said to be on them.
     """
 
     def __init__(
@@ -109,10 +120,13 @@ class FakeSegmenter:
         sleep_at: Mapping[int, float] | None = None,
         delay: float = 0.0,
         window: int = 0,
+        room: int | None = None,
     ) -> None:
         self.frames, self.delay, self.window = frames, delay, window
         self.raise_at, self.sleep_at = dict(raise_at or {}), dict(sleep_at or {})
-        self.num_calls = 0
+        self.num_calls, self.room = 0, room
+        self.prepared: list[FrameIndex] = []
+        self.prepared_boxes: list[Box | None] = []
 
     def fail_next(self, error: BaseException | None = None, after: int = 0) -> None:
         """Let the next call raise, or the one that comes `after` it."""
@@ -167,6 +181,20 @@ class FakeSegmenter:
             passes[track.object_id] = now = _step(now, image)
             shown = np.zeros_like(image, bool) if now.is_lost else now.mask.to_array()
             yield self._seen(_object_mask(track.object_id, shown, 1 + now.checksum % 12))
+
+    def prepare(
+        self, frame: FrameIndex, box: Box | None = None, *, may_forget: bool = False
+    ) -> bool:
+        """Read the frame, and note it, unless there is no room for another one."""
+        if frame in self.prepared and not may_forget:
+            return True
+        if self.room is not None and len(set(self.prepared)) >= self.room and not may_forget:
+            return False
+        self.frames.read(frame)
+        time.sleep(self.delay)
+        self.prepared.append(frame)
+        self.prepared_boxes.append(box)
+        return True
 
     def _pass(
         self,

@@ -136,6 +136,17 @@ class SegmenterContract:
         assert parts(segmenter.prompt(request).mask) == alone
         assert parts(segmenter.prompt(request).mask) == alone
 
+    def test_preparing_changes_no_answer(self, segmenter):
+        prompts = FramePrompts(2, (click(1, 2),))
+        alone = parts(segmenter.prompt(PromptRequest(1, 1, prompts)).mask)
+        prepared = self.make(ArrayFrames(VIDEO))
+        for frame in (2, 3, 2, 0):
+            assert prepared.prepare(frame)
+        assert prepared.prepare(1, (4, 4, 9, 9), may_forget=True)
+        assert parts(prepared.prompt(PromptRequest(1, 1, prompts)).mask) == alone
+        whole, again = question(said(1, 2)), question(said(1, 2))
+        assert course(prepared.propagate(whole)) == course(segmenter.propagate(again))
+
     def test_a_persons_mask_is_answered_as_it_is(self, segmenter):
         painted = np.random.default_rng(0).random((SIDE, SIDE)) > 0.6
         step = PromptStep(mask=PackedMask.from_array(painted))

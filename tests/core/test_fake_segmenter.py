@@ -88,3 +88,15 @@ def test_the_fake_is_slow_at_the_call_it_was_told():
         start = time.perf_counter()
     assert durations[1] >= 0.2
     assert np.argmax(durations) == 1
+
+
+def test_it_notes_what_was_prepared_as_long_as_there_is_room():
+    fake = FakeSegmenter(ArrayFrames(VIDEO), room=2)
+    assert fake.prepare(3)
+    assert fake.prepare(3)
+    assert fake.prepare(4, (0, 0, 5, 5))
+    assert not fake.prepare(5)
+    assert fake.prepare(5, may_forget=True)
+    assert fake.prepared == [3, 4, 5]
+    assert fake.prepared_boxes == [None, (0, 0, 5, 5), None]
+    assert fake.num_calls == 0

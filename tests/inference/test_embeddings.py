@@ -51,6 +51,19 @@ def test_a_value_that_is_put_again_is_counted_once() -> None:
     assert (cache.get("a"), cache.get("b")) == ("xxxx", None)
 
 
+def test_there_is_room_until_one_more_of_the_usual_size_would_push_something_out() -> None:
+    cache: BoundedCache[str] = BoundedCache(6, len)
+    assert cache.has_room
+    cache.put("a", "xx")
+    cache.put("b", "xx")
+    assert cache.has_room
+    cache.put("c", "xx")
+    assert not cache.has_room
+    assert "a" in cache
+    cache.put("d", "xx")
+    assert "a" not in cache, "asking is not using"
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), max_size=40), st.integers(0, 20))
 def test_the_budget_holds_after_any_history_but_for_the_newest(history, budget):
     cache: BoundedCache[int] = BoundedCache(budget, lambda size: size)

@@ -60,3 +60,22 @@ def test_a_view_is_encoded_once(make, monkeypatch):
     assert not encoder.is_blank(0, WHOLE)
     assert encoder.embed(0, WHOLE) is first
     assert len(encoded) == 1
+
+
+@torch.inference_mode()
+def test_what_was_prepared_is_there_and_what_has_no_room_is_not_encoded(make, monkeypatch):
+    encoder, encoded = make(DEFAULT_BUDGET), []
+    network = encoder._network
+    encode = network.encode_image
+    monkeypatch.setattr(network, "encode_image", lambda image: encoded.append(1) or encode(image))
+    assert encoder.prepare(0, WHOLE, may_forget=False)
+    assert encoder.prepare(0, WHOLE, may_forget=True)
+    encoder.embed(0, WHOLE)
+    assert len(encoded) == 1
+    encoder._seen._budget = 1  # full
+    assert not encoder.prepare(1, WHOLE, may_forget=False)
+    assert encoder.prepare(0, WHOLE, may_forget=False), "it was there before"
+    assert len(encoded) == 1
+    assert encoder.prepare(1, WHOLE, may_forget=True)
+    assert len(encoded) == 2
+    assert len(encoder._seen) == 1, "the other one had to go"

@@ -352,3 +352,35 @@ def test_a_memory_is_made_when_it_is_looked_at(make, monkeypatch) -> None:
     assert made == []
     _ = memories[1]
     assert made == [1]
+
+
+def test_what_was_prepared_is_not_encoded_again_for_the_click(make, monkeypatch) -> None:
+    segmenter, encoded = make(), []
+    encoder = segmenter._encoder
+    encode = encoder._encode
+    monkeypatch.setattr(
+        encoder, "_encode", lambda t, view: encoded.append((t, view)) or encode(t, view)
+    )
+    assert segmenter.prepare(2)
+    (whole,) = encoded
+    assert whole == (2, segmenter._focus.whole)
+    segmenter.prompt(PromptRequest(1, 1, clicked(2, (20.0, 14.0))))
+    assert encoded.count(whole) == 1
+
+
+def test_the_window_of_an_object_is_prepared_as_well(network) -> None:
+    video = moving_discs(num_frames=2, size=256, num_objects=2)[0]
+    segmenter = Sam2Segmenter(
+        network,
+        ArrayFrames(video),
+        IntensityMapping(0.0, 255.0),
+        NATIVE,
+        DevicePolicy.choose("cpu"),
+    )
+    box = (100, 100, 110, 112)
+    assert segmenter.prepare(1, box)
+    window = segmenter._focus.window_for(box)
+    assert window != segmenter._focus.whole
+    assert (1, window) in segmenter._encoder._seen
+    assert segmenter.prepare(1, (0, 0, 0, 0)), "nothing is seen there: there is no window"
+    assert len(segmenter._encoder._seen) == 2

@@ -63,8 +63,8 @@ def test_the_documentation_lists_every_key():
 
 
 def test_tooltips_and_buttons_name_the_key():
-    assert labelled("propagate").endswith("(Shift+S)")
-    assert with_key("stop") == "Stop   Esc"
+    assert labelled("running.propagate").endswith("(Shift+S)")
+    assert with_key("running.stop") == "Stop   Esc"
 
 
 def test_keys_come_before_those_of_napari_and_are_given_back():

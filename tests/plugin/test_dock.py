@@ -11,6 +11,8 @@ from qtpy.QtCore import QTimer
 
 from napari_sam2.core.errors import InferenceError, OutOfMemoryError
 from napari_sam2.plugin.hints import Situation, next_step
+from napari_sam2.plugin.panels.columns import FRAMES, LOWEST, NAME, NUMBER, PROMPTED
+from napari_sam2.plugin.scope import Scope
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.testing import moving_discs
 
@@ -105,13 +107,17 @@ def test_the_table_shows_the_colours_of_the_labels_and_choosing_a_row_activates_
     for row in rows:
         np.testing.assert_allclose(row.color, desk.bridge.labels.get_color(row.object_id))
     table = desk.dock.objects.table
-    table.setCurrentCell(0, 2)
+    table.setCurrentCell(0, NAME)
     assert desk.controller.active_object == 1
     desk.propagate()
     desk.shown()
-    assert [table.item(1, column).text() for column in (0, 2, 3)] == ["2", "12", "1"]
-    assert table.item(1, 2).toolTip() == "12 of 12 frames"
-    assert table.item(1, 4).text().endswith("%")
+    assert [table.item(1, column).text() for column in (NUMBER, FRAMES, PROMPTED)] == [
+        "2",
+        "12",
+        "1",
+    ]
+    assert table.item(1, FRAMES).toolTip() == "12 of 12 frames"
+    assert table.item(1, LOWEST).text().endswith("%")
 
 
 def test_the_buttons_do_what_the_keys_do(desk):
@@ -417,17 +423,29 @@ def test_nothing_is_clipped_at_300_pixels(open_desk, theme):
     desk = open_desk(name="a very long name of an image that comes from a very long file name")
     desk.viewer.theme = theme
     desk.click(1)
+    desk.controller.shaping.rename(1, "a very long name of an object")
+    desk.propagate()
+    desk.press("N")
     dock = desk.dock
-    dock.setFixedWidth(300)
-    dock.resize(300, 800)
-    desk.shown()
-    dock.grab()  # lays everything out, as on a screen
-    area = dock.findChild(QScrollArea)
-    content = area.widget()
-    assert content.minimumSizeHint().width() <= 300 - area.verticalScrollBar().sizeHint().width()
-    for part in [*dock.findChildren(QPushButton), *dock.findChildren(QLabel)]:
-        if part.isVisibleTo(dock):
-            needed = part.minimumSizeHint().width() if isinstance(part, QLabel) else 0
-            if isinstance(part, QPushButton):
-                needed = part.fontMetrics().horizontalAdvance(part.text())
-            assert needed <= part.width(), part.text()
+    dock.log.fold.click()
+    dock.run.more.fold.click()
+    for frames in ("near", "range", "all"):
+        desk.controller.running.choose_scope(Scope("active", frames, 10, 0, 11))
+        desk.shown()
+        dock.setFixedWidth(300)
+        dock.resize(300, 800)
+        dock.grab()  # lays everything out, as on a screen
+        area = dock.findChild(QScrollArea)
+        content, room = area.widget(), 300 - area.verticalScrollBar().sizeHint().width()
+        assert content.minimumSizeHint().width() <= room
+        assert not area.horizontalScrollBar().isVisible()
+        assert not dock.log.text.horizontalScrollBar().isVisible()
+        for part in [*dock.findChildren(QPushButton), *dock.findChildren(QLabel)]:
+            if part.isVisibleTo(dock):
+                needed = part.minimumSizeHint().width() if isinstance(part, QLabel) else 0
+                if isinstance(part, QPushButton):
+                    needed = part.fontMetrics().horizontalAdvance(part.text())
+                if part is not dock.review.caption:
+                    assert needed <= part.width(), part.text()
+    caption = dock.review.caption
+    assert caption.fontMetrics().horizontalAdvance(caption.text()) <= caption.width()

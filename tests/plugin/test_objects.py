@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtWidgets import QApplication
 
 import napari_sam2
-from napari_sam2.plugin.panels.objects import NAME
+from napari_sam2.plugin.panels.columns import ALWAYS, CLASS, FRAMES, LOWEST, NAME, PROMPTED, SIZE
 
 pytestmark = pytest.mark.gui
 
@@ -37,6 +37,105 @@ def test_a_name_is_edited_in_place_and_undone(two):
     two.press("Control-Z")
     two.shown()
     assert table.item(0, NAME).text() == ""
+
+
+def shown(desk):
+    table = desk.dock.objects.table
+    return {column for column in range(table.columnCount()) if not table.isColumnHidden(column)}
+
+
+def make_wide(desk, width):
+    desk.dock.setFixedWidth(width)
+    desk.dock.resize(width, 900)
+    desk.dock.grab()  # lays everything out, as on a screen
+
+
+def test_a_class_is_given_in_place_and_undone(two):
+    table = two.dock.objects.table
+    make_wide(two, 500)
+    assert CLASS not in shown(two), "nobody needs it yet"
+    menu(two)["Class of this object…"].trigger()
+    assert CLASS in shown(two)
+    assert table.state() == table.State.EditingState
+    table.item(1, CLASS).setText("mitotic")
+    assert two.session.info(2).class_name == "mitotic"
+    assert two.session.log[-1].endswith("classify(2, 'mitotic')")
+    two.press("Control-Z")
+    assert two.session.info(2).class_name == ""
+
+
+def test_a_class_is_shown_where_there_is_room_and_said_beside_the_name(two):
+    make_wide(two, 500)
+    two.session.classify(1, "mitotic")
+    two.session.rename(1, "left")
+    two.shown()
+    table = two.dock.objects.table
+    assert CLASS in shown(two)
+    assert table.item(0, CLASS).text() == "mitotic"
+    assert table.item(0, NAME).toolTip().startswith("left, mitotic")
+
+
+def test_what_there_is_room_for_is_shown_and_the_rest_can_be_chosen(two):
+    make_wide(two, 500)
+    assert shown(two) == {*ALWAYS, SIZE, FRAMES, PROMPTED, LOWEST}
+    make_wide(two, 300)
+    assert {*ALWAYS, SIZE, LOWEST} <= shown(two)
+    assert PROMPTED not in shown(two)
+    menu(two)
+    columns = {action.text(): action for action in two.dock.objects.columns.actions()}
+    columns["Frames with prompts"].trigger()
+    columns["Area"].trigger()
+    assert PROMPTED in shown(two)
+    assert SIZE not in shown(two)
+    make_wide(two, 500)
+    assert SIZE not in shown(two), "as it was chosen"
+
+
+def test_in_a_time_lapse_the_area_on_the_shown_frame_follows_the_slider(open_desk):
+    desk = open_desk(units=("s", "um", "um"), scale=(60, 0.5, 0.25))
+    desk.click(1)
+    desk.propagate()
+    desk.shown()
+    table = desk.dock.objects.table
+    assert table.horizontalHeaderItem(SIZE).text() == "Area"
+    for frame in (3, 7):
+        desk.viewer.dims.set_current_step(0, frame)
+        pixels = np.count_nonzero(desk.session.mask(1, frame))
+        assert table.item(0, SIZE).text() == f"{pixels * 0.125:.3g} µm²"
+
+
+def test_in_a_volume_all_frames_count_through_every_change(open_desk):
+    desk = open_desk(units=("mm", "mm", "mm"), scale=(5, 2, 2))
+    table = desk.dock.objects.table
+
+    def expected():
+        pixels = sum(np.count_nonzero(desk.session.mask(1, frame)) for frame in range(12))
+        return f"{pixels * 20 / 1000:.3g} mL"
+
+    desk.click(1)
+    desk.shown()
+    assert table.horizontalHeaderItem(SIZE).text() == "Volume"
+    assert table.item(0, SIZE).text() == expected()
+    desk.propagate()
+    desk.shown()
+    assert table.item(0, SIZE).text() == expected()
+    desk.click(1, frame=5, button=2)
+    desk.controller.shaping.trim_after()
+    desk.shown()
+    assert table.item(0, SIZE).text() == expected()
+    desk.press("Control-Z")
+    desk.press("Control-Z")
+    desk.shown()
+    assert table.item(0, SIZE).text() == expected()
+
+
+def test_masks_are_counted_once(two, monkeypatch):
+    sizes = two.controller.binding.sizes
+    for frame in range(12):
+        sizes.texts(frame)
+    monkeypatch.setattr(two.session, "store", None)
+    for frame in range(12):
+        assert sizes.texts(frame)[1].endswith(" px")
 
 
 def test_delete_removes_the_active_object_and_undo_brings_it_back(two):

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from napari_sam2.core.cancellation import Cancellation
+from napari_sam2.core.ids import FrameIndex
+from napari_sam2.core.masks import Box
 from napari_sam2.core.messages import (
     FrameResult,
     PromptRequest,
@@ -36,4 +38,24 @@ class Segmenter(Protocol):
         With `resume` (the field of the last result that was kept) the iteration continues after that result,
         bit for bit as if it had not been interrupted. Once `cancellation` is asked the iteration ends soon, in the
         middle of a frame too, without a result for it.
+        """
+
+    def prepare(
+        self, frame: FrameIndex, box: Box | None = None, *, may_forget: bool = False
+    ) -> bool:
+        """Get ready for questions about a frame, so that the first one need not wait; no answer changes by it.
+
+        Parameters
+        ----------
+        frame : int
+            Which one.
+        box : (y0, x0, y1, x1), optional
+            What an object fills there, frame pixels: questions about it are prepared as well.
+        may_forget : bool
+            What was not used for longest may be forgotten for it, if there is no room.
+
+        Returns
+        -------
+        bool
+            Whether it is ready; if not, there was no room.
         """

@@ -28,6 +28,16 @@ class BoundedCache(Generic[Value]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Say whether the value of `key` is there, without marking it as used."""
+        return key in self._values
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more value, as large as the others, fits without dropping any."""
+        count = len(self._values)
+        return not count or self._used + self._used / count <= self._budget
+
     def reserve(self, budget: int) -> None:
         """Let the budget be at least this."""
         self._budget = max(self._budget, budget)

@@ -63,6 +63,17 @@ class FrameEncoder:
         """Say whether `view` shows the same intensity everywhere on frame `t`: there is nothing to be seen."""
         return self._see(t, view).is_blank
 
+    def prepare(self, t: int, view: View, *, may_forget: bool) -> bool:
+        """Encode `view` of frame `t` ahead, unless that is done; say whether it is there, or had no room.
+
+        What is there already does not count as used by this, unless it `may_forget` others: encoding outward from a
+        frame must not make that frame the first one to be dropped.
+        """
+        if not may_forget and ((t, view) in self._seen or not self._seen.has_room):
+            return (t, view) in self._seen
+        self._see(t, view)
+        return True
+
     def _see(self, t: int, view: View) -> Seen:
         return self._seen.get_or_make((t, view), lambda: self._encode(t, view))
 

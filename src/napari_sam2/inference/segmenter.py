@@ -182,6 +182,19 @@ class Sam2Segmenter:
         ):
             yield
 
+    def prepare(
+        self, frame: FrameIndex, box: Box | None = None, *, may_forget: bool = False
+    ) -> bool:
+        """Encode the whole frame, and the window of an object that fills `box`."""
+        views = dict.fromkeys(
+            (self._focus.whole, *(() if box is None else (self._window_of(box),)))
+        )
+        with self._working(None):
+            return all(self._encoder.prepare(frame, view, may_forget=may_forget) for view in views)
+
+    def _window_of(self, box: Box) -> View:
+        return self._focus.whole if box == EMPTY_BOX else self._focus.window_for(box)
+
     def _answered(self, object_id: ObjectId, answer: Answer) -> ObjectMask:
         if answer.mask is not None:
             return person_mask(object_id, answer.mask)

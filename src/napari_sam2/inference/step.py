@@ -70,7 +70,8 @@ class ModelPoints:
 def no_points(batch: int, device: torch.device) -> ModelPoints:
     """Return what a frame without prompts gives to the decoder: one padding point."""
     labels = torch.full((batch, 1), -1, dtype=torch.int64, device=device)
-    return ModelPoints(torch.zeros(batch, 1, 2, device=device), labels)
+    padding = torch.zeros(batch, 1, 2, dtype=torch.float32, device=device)
+    return ModelPoints(padding, labels)
 
 
 def condition(
@@ -224,11 +225,13 @@ def adopt_mask(network: Sam2, features: ImageFeatures, mask: Tensor) -> StepOutp
         features.stride16, features.stride4, features.stride8, xy, labels, dense
     )
     is_visible = bool(mask.any())
-    score = torch.full((1,), MASK_PROMPT_LOGIT if is_visible else -MASK_PROMPT_LOGIT)
+    # Said in so many words: another plugin may have changed the default of PyTorch.
+    logit = MASK_PROMPT_LOGIT if is_visible else -MASK_PROMPT_LOGIT
+    score = torch.full((1,), logit, dtype=torch.float32)
     pointer = network.pointer(decoded.tokens[:, 0], decoded.object_score)
     if not is_visible:
         pointer = network.absent_pointer.expand_as(pointer)
-    return StepOutput(logits, torch.ones(1), score.to(mask.device), pointer)
+    return StepOutput(logits, torch.ones(1, dtype=torch.float32), score.to(mask.device), pointer)
 
 
 def remember(

@@ -15,8 +15,8 @@ STD = (0.229, 0.224, 0.225)
 
 def normalise(image: Tensor) -> Tensor:
     """Shift and scale channels of (B, 3, S, S) in [0, 1] by the statistics the network was trained with."""
-    mean = torch.tensor(MEAN, device=image.device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=image.device).view(1, 3, 1, 1)
+    mean = image.new_tensor(MEAN).view(1, 3, 1, 1)
+    std = image.new_tensor(STD).view(1, 3, 1, 1)
     return (image - mean) / std
 
 

@@ -23,12 +23,28 @@ class Action:
 
 
 ACTIONS: tuple[Action, ...] = (
-    Action("propagate", "Shift-S", "Shift+S", "Propagate", "Carry what changed through the frames"),
-    Action("propagate_forward", "Shift-F", "Shift+F", "Forward", "Propagate to later frames only"),
     Action(
-        "propagate_backward", "Shift-B", "Shift+B", "Backward", "Propagate to earlier frames only"
+        "running.propagate",
+        "Shift-S",
+        "Shift+S",
+        "Propagate",
+        "Carry what changed through the frames",
     ),
-    Action("stop", "Escape", "Esc", "Stop", "Stop at once and keep what is done"),
+    Action(
+        "running.propagate_forward",
+        "Shift-F",
+        "Shift+F",
+        "Forward",
+        "Propagate to later frames only",
+    ),
+    Action(
+        "running.propagate_backward",
+        "Shift-B",
+        "Shift+B",
+        "Backward",
+        "Propagate to earlier frames only",
+    ),
+    Action("running.stop", "Escape", "Esc", "Stop", "Stop at once and keep what is done"),
     Action("next_object", "M", "M", "New object", "The next click starts another object"),
     Action("previous_object", "Shift-M", "Shift+M", "Previous object", "Go back to an object"),
     Action("toggle_sign", "T", "T", "Positive or negative", "Switch what a click means"),

@@ -18,6 +18,7 @@ from napari_sam2.plugin.positions import displayed_axes, to_data
 from napari_sam2.plugin.quality import QualityWatch
 from napari_sam2.plugin.recipe import Recipe
 from napari_sam2.plugin.settings import PluginSettings
+from napari_sam2.plugin.sizes import Sizes
 from napari_sam2.plugin.worker import SafeWorker
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Binding:
         self._limits = limits
         self.engine = self._engine(worker)
         self.session = Session(self.frames, self.engine, stack_view=stack_view)
-        self.quality = QualityWatch(self.session)
+        self.quality, self.sizes = QualityWatch(self.session), Sizes(self.session, image)
         self.bridge = LayerBridge(viewer, image, self.session, settings)
         self.stopped_run = 0  # the number of the last run, if somebody stopped it
         self._has_told_nonfinite = False

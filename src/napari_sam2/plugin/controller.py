@@ -14,15 +14,17 @@ from napari_sam2.core.errors import NapariSam2Error, PropagationError
 from napari_sam2.core.messages import Direction
 from napari_sam2.core.prompts import BoxPrompt, PointPrompt
 from napari_sam2.core.session import Session
+from napari_sam2.core.state import OverlapPolicy
 from napari_sam2.plugin import choices
 from napari_sam2.plugin.actions import KeyBindings, commands_of
-from napari_sam2.plugin.activity import ActivityBar
 from napari_sam2.plugin.binding import Binding
 from napari_sam2.plugin.downloads import Download
+from napari_sam2.plugin.lookout import Lookout
 from napari_sam2.plugin.mouse import Gesture, MouseIntents, MouseTool
 from napari_sam2.plugin.recipe import make_segmenter
 from napari_sam2.plugin.reports import report
 from napari_sam2.plugin.review import Review
+from napari_sam2.plugin.running import Running
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.plugin.shaping import Shaping, expected_daughters
 from napari_sam2.plugin.state import Message
@@ -68,9 +70,10 @@ class Controller:
         self._workspace.unbound.connect(self._on_unbound)
         self._workspace.layer_lost.connect(self._on_lost)
         self._mouse: MouseTool | None = None
-        self.review, self.shaping = Review(self), Shaping(self)
+        self.review, self.shaping, self.running = Review(self), Shaping(self), Running(self)
+        self._lookout = Lookout(self)
+        self.review.frame_shown.connect(self._lookout.follow)
         self._keys = KeyBindings(commands_of(self))
-        self._activity = ActivityBar()
 
     # Life
 
@@ -128,7 +131,7 @@ class Controller:
             self.download.cancel()
             self.download = None
         self._workspace.close()
-        self._activity.end()
+        self.running.close()
         if self.is_viewer_there:
             self._keys.release()
             self._mouse.release()
@@ -171,22 +174,18 @@ class Controller:
 
     def _on_bound(self, binding: Binding) -> None:
         session = binding.session
-        session.run_started.connect(self._activity.begin)
-        session.run_finished.connect(self._on_run_finished)
-        session.frame_committed.connect(self._on_frame)
+        self.running.follow(session)
         session.notice_given.connect(self._on_notice)
         self._bind_keys()
-        self.activate(max(session.objects, default=1))
+        self.activate(max(session.objects, default=1))  # which looks ahead, too
 
     def _on_unbound(self, binding: Binding) -> None:
         session = binding.session
-        session.run_started.disconnect(self._activity.begin, missing_ok=True)
-        session.run_finished.disconnect(self._on_run_finished, missing_ok=True)
-        session.frame_committed.disconnect(self._on_frame, missing_ok=True)
+        self._lookout.leave(binding)
+        self.running.leave(session)
         session.notice_given.disconnect(self._on_notice, missing_ok=True)
         for layer in binding.bridge.layers:
             self._keys.release(layer)
-        self._activity.end()
 
     def _on_lost(self, binding: Binding, layer: Layer) -> None:
         self.message = Message(describe_loss(binding, layer), "warning")
@@ -217,15 +216,19 @@ class Controller:
         with self.reporting():
             settings = replace(self.settings, model=model)
             if not choices.download_size(model):
-                self._workspace.use(settings)
+                self._use(settings)
             self.settings = settings
 
     def choose_focus(self, is_on: bool) -> None:
         """Look at small objects in windows that follow them, or always at whole frames, from now on."""
         with self.reporting():
             settings = replace(self.settings, focus=is_on)
-            self._workspace.use(settings)
+            self._use(settings)
             self.settings = settings
+
+    def _use(self, settings: PluginSettings) -> None:
+        self._workspace.use(settings)
+        self._lookout.look()
 
     def download_model(self) -> None:
         """Fetch the chosen model."""
@@ -298,6 +301,7 @@ class Controller:
         self.active_object = int(object_id)
         if self.binding is not None:
             self.binding.bridge.mark_active(self.active_object)
+            self._lookout.look()
         self.tell()
 
     def toggle_sign(self) -> None:
@@ -315,31 +319,13 @@ class Controller:
             self.binding.bridge.toggle_visible()
 
     def propagate(self, direction: Direction = "both") -> None:
-        """Carry what is missing or has changed along the frames, in the worker; after a stop, the rest of it."""
+        """Carry what is missing or has changed along the frames; see `Running`."""
+        self.running.propagate(direction)
+
+    def choose_overlap(self, overlap: OverlapPolicy) -> None:
+        """Decide who wins where masks of different runs overlap."""
         with self.reporting():
-            run = self.require_session().propagate_changed(direction)
-            if run.total:
-                self.binding.engine.drive(run, self._on_run_ended)
-            else:
-                run.finish()
-                self.message = Message("Nothing to propagate: every frame is up to date.", "done")
-
-    def propagate_forward(self) -> None:
-        """Carry what has changed to later frames."""
-        self.propagate("forward")
-
-    def propagate_backward(self) -> None:
-        """Carry what has changed to earlier frames."""
-        self.propagate("backward")
-
-    def stop(self) -> None:
-        """Stop the run, or the download, after the step in work; what is done is kept."""
-        run = None if self.session is None else self.session.run
-        if run is not None:
-            run.cancel()
-        if self.download is not None:
-            self.download.cancel()
-        self.tell()
+            self.require_session().set_overlap(overlap)
 
     def undo(self) -> None:
         """Take back the last action."""
@@ -375,21 +361,6 @@ class Controller:
     def tell(self) -> None:
         """Let the dock show how things stand."""
         self.changed.emit()
-
-    def _on_run_ended(self, error: NapariSam2Error | None) -> None:
-        if error is not None:
-            self.fail(error)
-
-    def _on_run_finished(self, run: Any) -> None:
-        self._activity.end()
-        if run.is_cancelled and not run.is_complete:
-            text = "Stopped. What is done is kept; Shift+S continues there."
-            self.message = Message(text, "done")
-        self.tell()
-
-    def _on_frame(self) -> None:
-        if self.session is not None and self.session.run is not None:
-            self._activity.update(self.session.run)
 
     def _on_notice(self, text: str) -> None:
         self.message = Message(f"{text[:1].upper()}{text[1:]}.", "warning")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.errors import InferenceError, NapariSam2Error
+from napari_sam2.core.masks import Box
 from napari_sam2.core.messages import (
     FrameResult,
     PromptRequest,
@@ -14,6 +15,7 @@ from napari_sam2.core.messages import (
     ResumePoint,
 )
 from napari_sam2.core.run import Run
+from napari_sam2.plugin.ahead import Outlook
 from napari_sam2.plugin.recipe import Recipe
 from napari_sam2.plugin.worker import AskJob, LoadJob, Reply, RunJob, SafeWorker
 
@@ -60,6 +62,14 @@ class WorkerEngine:
                 failed(reply.value)
 
         self._worker.submit(LoadJob(self.recipe), arrived)
+
+    def look_ahead(self, frame: int, direction: int, box: Box | None) -> None:
+        """Let the worker get ready for questions about a frame, and those around it, while nobody asks any."""
+        self._worker.look_ahead(Outlook(self.recipe, frame, direction, box))
+
+    def look_away(self) -> None:
+        """Get ready for nothing any more."""
+        self._worker.look_ahead(None)
 
     def ask(self, request: PromptRequest, deliver: Callable[[PromptResult], None]) -> None:
         """Queue the question; see `core.Engine`."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from napari_sam2.plugin import choices
 from napari_sam2.plugin.binding import Binding
 from napari_sam2.plugin.controller import Controller
@@ -39,8 +42,11 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
         axis=session.stack_view.frame_axis,
         axis_locked="Fixed while there are objects" if session.objects else "",
         objects=_rows(binding, controller.active_object),
+        has_volumes=binding.sizes.is_volume,
         can_propagate=bool(session.objects) and is_stack and is_idle,
         is_stopped=bool(binding.stopped_run),
+        scope=controller.running.scope,
+        overlap=session.overlap,
         num_frames=len(binding.frames),
         frame=binding.bridge.current_frame,
         marks=binding.quality.marks_of(controller.active_object, binding.stopped_run),
@@ -54,17 +60,25 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
 def _rows(binding: Binding, active: int) -> tuple[ObjectRow, ...]:
     session = binding.session
     listed = {*session.objects, *expected_daughters(session), active}
-    return tuple(_row(binding, object_id) for object_id in sorted(listed))
+    sizes = binding.sizes.texts(binding.bridge.current_frame)
+    return tuple(_row(binding, object_id, sizes) for object_id in sorted(listed))
 
 
-def _row(binding: Binding, object_id: int) -> ObjectRow:
-    session, color = binding.session, binding.bridge.color_of(object_id)
-    known = session.state.objects.get(object_id)
-    name = session.state.info(object_id).name
+def _row(binding: Binding, object_id: int, sizes: Mapping[int, str]) -> ObjectRow:
+    known, info = (
+        binding.session.state.objects.get(object_id),
+        binding.session.state.info(object_id),
+    )
+    row = ObjectRow(object_id, binding.bridge.color_of(object_id), 0, 0, info.name, info.class_name)
     if known is None:
-        return ObjectRow(object_id, color, 0, 0, name)
-    frames, lowest = binding.num_frames_of(object_id), binding.quality.lowest_of(object_id)
-    return ObjectRow(object_id, color, frames, len(known.prompts), name, lowest)
+        return row
+    return replace(
+        row,
+        num_frames=binding.num_frames_of(object_id),
+        num_prompted=len(known.prompts),
+        lowest=binding.quality.lowest_of(object_id),
+        size=sizes[object_id],
+    )
 
 
 def _progress(controller: Controller) -> Progress | None:

@@ -14,13 +14,15 @@ class PluginSettings:
     """Settings of the dock.
 
     `model`: name in the weights registry; `device`: where the network runs; `focus`: small objects are looked at in a
-    window that follows them; `point_size`: of prompts, screen pixels;
+    window that follows them; `ahead`: frames are encoded before anybody asks, while nothing else is to be done;
+    `point_size`: of prompts, screen pixels;
     `labels_opacity`: 0 to 1; `refresh_per_second`: at most so often is the shown frame redrawn during a run.
     """
 
     model: str = "nano"
     device: str = "auto"
     focus: bool = True
+    ahead: bool = True
     point_size: int = 14
     labels_opacity: float = 0.5
     refresh_per_second: float = 10.0

@@ -89,6 +89,11 @@ class Shaping:
         with self._controller.reporting():
             self._controller.require_session().rename(object_id, name)
 
+    def classify(self, object_id: int, class_name: str) -> None:
+        """Say which class an object belongs to."""
+        with self._controller.reporting():
+            self._controller.require_session().classify(object_id, class_name)
+
     def merge(self, other: int) -> None:
         """Let another object be part of the active one."""
         with self._controller.reporting():

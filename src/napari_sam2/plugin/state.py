@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from napari_sam2.core.state import OverlapPolicy
+from napari_sam2.plugin.scope import EVERYTHING, Scope
+
 Tone = Literal["hint", "busy", "done", "warning", "error"]
 
 FrameKind = Literal["prompted", "locked", "done", "doubtful", "absent", "missing"]
@@ -32,7 +35,7 @@ class ObjectRow:
     """One object of the table.
 
     `color`: RGBA from 0 to 1, as in the labels; `num_frames`: on so many it is known; `lowest`: how sure its worst
-    tracked frame is, 0 to 1, None if nothing was tracked.
+    tracked frame is, 0 to 1, None if nothing was tracked; `size`: its volume, or its area on the shown frame, in words.
     """
 
     object_id: int
@@ -40,7 +43,9 @@ class ObjectRow:
     num_frames: int
     num_prompted: int
     name: str = ""
+    class_name: str = ""
     lowest: float | None = None
+    size: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +73,10 @@ class DockState:
 
     `images`, `axes`, `models`: what can be chosen; `image`, `axis`, `model`: what is. `axis_locked`: why the axis
     cannot be changed now, or "". `focus`: whether small objects are followed in windows. `download_size`: of the
-    chosen model in MB if it is not on this computer, else 0. `is_stopped`: the last run was stopped and can be
-    resumed. `frame`: the one that is shown; `marks`: how all frames of the active object stand; `log`: all actions as
-    Python.
+    chosen model in MB if it is not on this computer, else 0. `has_volumes`: the sizes of objects are those on all
+    frames, not on the shown one. `is_stopped`: the last run was stopped and can be resumed. `scope`: what
+    the next run is about; `overlap`: who wins where masks overlap. `frame`: the one that is
+    shown; `marks`: how all frames of the active object stand; `log`: all actions as Python.
     """
 
     message: Message
@@ -84,11 +90,14 @@ class DockState:
     download_size: int = 0
     focus: bool = True
     objects: tuple[ObjectRow, ...] = ()
+    has_volumes: bool = False
     active_object: int = 1
     is_positive: bool = True
     progress: Progress | None = None
     can_propagate: bool = False
     is_stopped: bool = False
+    scope: Scope = EVERYTHING
+    overlap: OverlapPolicy = "keep"
     num_frames: int = 0
     frame: int | None = None
     marks: tuple[FrameMark, ...] = ()

@@ -57,7 +57,7 @@ class SamWidget(QWidget):
         self._timer.timeout.connect(self.show_now)
         self.controller.changed.connect(self._show_soon)
         self.controller.failed.connect(self._on_failed)
-        self.controller.review.frame_shown.connect(self.review.show_frame)
+        self.controller.review.frame_shown.connect(self._show_frame)
         napari_viewer.events.theme.connect(self._on_theme)
         self._on_theme()
         self.controller.open()
@@ -72,16 +72,8 @@ class SamWidget(QWidget):
         self.image, self.message, self.empty = ImagePanel(), MessagePanel(), EmptyPanel()
         self.objects, self.prompts, self.run = ObjectsPanel(), PromptsPanel(), PropagatePanel()
         self.review, self.log = ReviewPanel(), LogPanel()
-        self.panels = (
-            self.message,
-            self.image,
-            self.empty,
-            self.objects,
-            self.prompts,
-            self.run,
-            self.review,
-            self.log,
-        )
+        upper = self.message, self.image, self.empty, self.objects
+        self.panels = (*upper, self.prompts, self.run, self.review, self.log)
         content = QWidget()
         content.setObjectName("sam2Dock")
         column = QVBoxLayout(content)
@@ -108,9 +100,10 @@ class SamWidget(QWidget):
         self.image.focus_chosen.connect(asked.choose_focus)
         self.image.download_asked.connect(asked.download_model)
         self.empty.sample_asked.connect(self._open_sample)
-        self.objects.object_chosen.connect(asked.activate)
+        self.objects.table.object_chosen.connect(asked.activate)
+        self.objects.table.renamed.connect(asked.shaping.rename)
+        self.objects.table.classified.connect(asked.shaping.classify)
         self.objects.next_asked.connect(asked.next_object)
-        self.objects.renamed.connect(asked.shaping.rename)
         self.objects.delete_asked.connect(asked.shaping.remove_object)
         self.objects.only_asked.connect(asked.shaping.show_only_active)
         self.objects.merge_asked.connect(asked.shaping.merge)
@@ -120,7 +113,9 @@ class SamWidget(QWidget):
         self.review.strip.frame_asked.connect(asked.review.go_to)
         self.review.asked.connect(lambda name: commands_of(asked)[name]())
         self.run.propagate_asked.connect(asked.propagate)
-        self.run.stop_asked.connect(asked.stop)
+        self.run.stop_asked.connect(asked.running.stop)
+        self.run.more.scope_chosen.connect(asked.running.choose_scope)
+        self.run.more.overlap_chosen.connect(asked.choose_overlap)
         self.run.undo_asked.connect(asked.undo)
         self.run.redo_asked.connect(asked.redo)
 
@@ -139,6 +134,13 @@ class SamWidget(QWidget):
         for panel in self.panels:
             panel.show_state(state)
         self._show_or_hide(state)
+
+    def _show_frame(self, frame: int | None) -> None:
+        """Follow the sliders at once with what is said about one frame; the rest stays as it is."""
+        self.review.show_frame(frame)
+        binding = self.controller.binding
+        if binding is not None and not binding.sizes.is_volume:
+            self.objects.table.show_sizes(binding.sizes.texts(frame))
 
     def _show_or_hide(self, state: DockState) -> None:
         self.image.setVisible(bool(state.images))
@@ -173,7 +175,7 @@ class SamWidget(QWidget):
         self._timer.stop()
         self.controller.changed.disconnect(self._show_soon, missing_ok=True)
         self.controller.failed.disconnect(self._on_failed, missing_ok=True)
-        self.controller.review.frame_shown.disconnect(self.review.show_frame, missing_ok=True)
+        self.controller.review.frame_shown.disconnect(self._show_frame, missing_ok=True)
         if self.controller.is_viewer_there:
             self.controller.viewer.events.theme.disconnect(self._on_theme)
         self.controller.close()

@@ -17,6 +17,7 @@ from napari_sam2.core.errors import NapariSam2Error
 from napari_sam2.core.messages import FrameResult, PromptRequest, PropagationRequest, ResumePoint
 from napari_sam2.core.run import Run
 from napari_sam2.core.segmenter import Segmenter
+from napari_sam2.plugin.ahead import AheadJob, IdleWork, Outlook
 from napari_sam2.plugin.recipe import Recipe, as_ours
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,10 @@ class CallJob:
     function: Callable[[Callable[[Any], None]], Any]
 
 
-Job = LoadJob | AskJob | RunJob | CallJob
+Job = LoadJob | AskJob | RunJob | CallJob | AheadJob
+
+_NOBODY = 0
+"""Number of jobs to which nobody waits for a reply."""
 
 
 class _Mailbox(QObject):
@@ -93,7 +97,7 @@ class SafeWorker:
 
     Replies are delivered on the thread that made the worker, by a queued Qt signal. Whatever is raised on the thread,
     `KeyboardInterrupt` and `StopIteration` included, comes back as one of our errors. Clicks go before the next
-    frame of a run.
+    frame of a run. While there is no job, frames are prepared that a person may come to; see `look_ahead`.
 
     Parameters
     ----------
@@ -109,7 +113,8 @@ class SafeWorker:
         self._jobs: deque[tuple[int, Job]] = deque()
         self._has_news = threading.Condition()
         self._is_stopping = threading.Event()
-        self._last_job = 0
+        self._last_job = _NOBODY
+        self._idle = IdleWork()
         self._segmenter: tuple[Recipe, Segmenter] | None = None
         self._thread = threading.Thread(target=self._work, name="napari-sam2 worker")
         self._thread.start()
@@ -129,6 +134,15 @@ class SafeWorker:
     def forget(self, number: int) -> None:
         """Drop all replies of a job that are still to come."""
         self._handlers.pop(number, None)
+
+    def look_ahead(self, outlook: Outlook | None) -> None:
+        """Prepare the frames of an outlook while there is no job, instead of those of an earlier one; None ends that.
+
+        A model is never made for it: that of the last job is used, if the outlook is about the same.
+        """
+        with self._has_news:
+            self._idle.turn_to(outlook)
+            self._has_news.notify()
 
     def iterate(
         self,
@@ -199,10 +213,16 @@ class SafeWorker:
 
     def _next(self) -> tuple[int, Job] | None:
         with self._has_news:
-            while not self._jobs and not self._should_stop():
+            while not self._should_stop():
+                if self._jobs:
+                    return self._jobs.popleft()
+                recipe = None if self._segmenter is None else self._segmenter[0]
+                pause = self._idle.pause(recipe)
+                if pause == 0 and (job := self._idle.next_job()) is not None:
+                    return _NOBODY, job
                 # Looked at twice a second: a program that ends without closing its windows must not wait for us.
-                self._has_news.wait(0.5)
-            return None if self._should_stop() else self._jobs.popleft()
+                self._has_news.wait(min(0.5, pause or 0.5))
+            return None
 
     def _should_stop(self) -> bool:
         return self._is_stopping.is_set() or not threading.main_thread().is_alive()
@@ -213,6 +233,8 @@ class SafeWorker:
                 self._answer(number, job)
             elif isinstance(job, RunJob):
                 self._drive(number, job)
+            elif isinstance(job, AheadJob):
+                self._prepare(job)
             elif isinstance(job, LoadJob):
                 self._segmenter_of(job.recipe)
                 self._post(Reply(number, "loaded"))
@@ -221,6 +243,20 @@ class SafeWorker:
                 self._post(Reply(number, "end", done))
         except BaseException as error:  # noqa: BLE001 - nothing may escape: napari would show an endless run
             self._post(Reply(number, "error", as_ours(error)))
+        if not isinstance(job, AheadJob):
+            with self._has_news:
+                self._idle.rest()
+
+    def _prepare(self, job: AheadJob) -> None:
+        is_ready = False
+        try:
+            segmenter = self._segmenter_of(job.outlook.recipe)
+            is_ready = segmenter.prepare(job.frame, job.box, may_forget=job.may_forget)
+        except BaseException:
+            logger.info("frame %s could not be prepared", job.frame, exc_info=True)
+        if not is_ready:
+            with self._has_news:
+                self._idle.end(job.outlook)
 
     def _answer(self, number: int, job: AskJob) -> None:
         if self._is_overtaken(job):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QGridLayout
+from qtpy.QtWidgets import QCheckBox
 
-from napari_sam2.plugin.panels.parts import DropDown, Panel, button, label
+from napari_sam2.plugin.panels.parts import Form, Panel, button
 from napari_sam2.plugin.state import DockState
 
 
@@ -20,21 +20,15 @@ class ImagePanel(Panel):
 
     def __init__(self) -> None:
         super().__init__()
-        grid = QGridLayout()
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(6)
-        grid.setColumnStretch(1, 1)
-        self.images, self.axes, self.models = (
-            self._row(grid, row, name) for row, name in enumerate(("Image", "Frames", "Model"))
-        )
+        form = Form()
+        self.images, self.axes, self.models = map(form.add_choice, ("Image", "Frames", "Model"))
         self.focus = QCheckBox("Look closely at small objects")
         self.focus.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.focus.setToolTip(
             "Small objects are shown to the model in a window that follows them; off: always the whole frame"
         )
-        grid.addWidget(self.focus, 3, 0, 1, 2)
-        self.column.addLayout(grid)
+        form.addWidget(self.focus, form.rowCount(), 0, 1, 2)
+        self.column.addLayout(form)
         self.download = button(
             "Download", "main", "Fetch the model once; it stays on this computer"
         )
@@ -45,14 +39,6 @@ class ImagePanel(Panel):
         # `clicked` is emitted for a person's click only, not when the state is shown.
         self.focus.clicked.connect(self.focus_chosen)
         self.download.clicked.connect(lambda: self.download_asked.emit())
-
-    def _row(self, grid: QGridLayout, row: int, name: str) -> DropDown:
-        drop_down = DropDown(name)
-        title = label(name)
-        title.setBuddy(drop_down)
-        grid.addWidget(title, row, 0)
-        grid.addWidget(drop_down, row, 1)
-        return drop_down
 
     def show_state(self, state: DockState) -> None:
         """Show what can be chosen and what is."""

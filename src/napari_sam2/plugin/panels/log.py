@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QTextOption
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QPlainTextEdit
 
-from napari_sam2.plugin.panels.parts import Panel, button
+from napari_sam2.plugin.panels.parts import Fold, Panel, button
 from napari_sam2.plugin.state import DockState
 
 FIRST_LINES = ("from napari_sam2.core.script import *", "session = napari_sam2.current_session()")
@@ -18,8 +20,7 @@ class LogPanel(Panel):
     def __init__(self) -> None:
         super().__init__()
         head = QHBoxLayout()
-        self.fold = button("▸  Python", "fold", "What you do here, as lines for napari's console")
-        self.fold.setCheckable(True)
+        self.fold = Fold("Python", "What you do here, as lines for napari's console")
         self.copy = button("Copy", tip="Copy all lines in full")
         head.addWidget(self.fold)
         head.addStretch(1)
@@ -27,7 +28,8 @@ class LogPanel(Panel):
         self.column.addLayout(head)
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
-        self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.text.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.text.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.text.setFixedHeight(120)
         self.text.setAccessibleName("Actions as Python")
         self.column.addWidget(self.text)
@@ -45,7 +47,6 @@ class LogPanel(Panel):
             self._draw()
 
     def _unfold(self, is_open: bool) -> None:
-        self.fold.setText("▾  Python" if is_open else "▸  Python")
         self.text.setVisible(is_open)
         self.copy.setVisible(is_open)
         if is_open:

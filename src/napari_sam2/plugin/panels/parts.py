@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
     QSizePolicy,
+    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -48,6 +51,53 @@ def button(text: str, role: str = "", tip: str = "") -> QPushButton:
     return made
 
 
+class Caption(QLabel):
+    """One quiet line that shortens itself instead of widening the dock; pointed at, it says everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setProperty("role", "quiet")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._full = ""
+
+    def say(self, text: str) -> None:
+        """Show a text, or as much of it as there is room for."""
+        self._full = text
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show what there is room for now."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        shown = self.fontMetrics().elidedText(
+            self._full, Qt.TextElideMode.ElideRight, max(0, self.width())
+        )
+        self.setText(shown)
+        self.setToolTip("" if shown == self._full else self._full)
+
+
+class Fold(QPushButton):
+    """A heading that unfolds what belongs to it."""
+
+    def __init__(self, title: str, tip: str) -> None:
+        super().__init__()
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setProperty("role", "fold")
+        self.setToolTip(tip)
+        self.setCheckable(True)
+        self.toggled.connect(lambda: self.show_title(self._title))
+        self._title = ""
+        self.show_title(title)
+
+    def show_title(self, title: str) -> None:
+        """Show another title, behind the sign for open or closed."""
+        self._title = title
+        self.setText(f"{'▾' if self.isChecked() else '▸'}  {title}")
+
+
 def side_by_side(*widgets: QWidget) -> QHBoxLayout:
     """Return a row of widgets of equal width."""
     row = QHBoxLayout()
@@ -55,6 +105,22 @@ def side_by_side(*widgets: QWidget) -> QHBoxLayout:
     for widget in widgets:
         row.addWidget(widget, 1)
     return row
+
+
+def swatch(color: tuple[float, ...]) -> QIcon:
+    """Return an icon of one colour, RGB from 0 to 1."""
+    picture = QPixmap(28, 28)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor.fromRgbF(*color[:3]))
+    painter.drawRoundedRect(2, 2, 24, 24, 6, 6)
+    painter.end()
+    icon = QIcon(picture)
+    # Without this, Qt tints the icon of the selected row, and the colour is the point of it.
+    icon.addPixmap(picture, QIcon.Mode.Selected)
+    return icon
 
 
 class DropDown(QComboBox):
@@ -91,3 +157,46 @@ class DropDown(QComboBox):
     def chosen(self) -> object:
         """What the current line stands for."""
         return self._choices[self.currentIndex()].value
+
+
+class Number(QSpinBox):
+    """A whole number that is typed, or stepped with its arrows."""
+
+    def __init__(self, name: str, suffix: str = "") -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self.setToolTip(name)
+        self.setSuffix(suffix)
+        self.setKeyboardTracking(False)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def wheelEvent(self, event: object) -> None:
+        """Scrolling the dock must not change a number."""
+        event.ignore()
+
+    def show_number(self, value: int, least: int, most: int) -> None:
+        """Show a number and its limits, without emitting anything; what is being typed is left alone."""
+        if self.hasFocus() and self.value() == value:
+            return
+        with QSignalBlocker(self):
+            self.setRange(least, max(least, most))
+            self.setValue(value)
+
+
+class Form(QGridLayout):
+    """Rows of a name and what is chosen for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setContentsMargins(0, 0, 0, 0)
+        self.setHorizontalSpacing(8)
+        self.setVerticalSpacing(6)
+        self.setColumnStretch(1, 1)
+
+    def add_choice(self, name: str) -> DropDown:
+        """Add a row with a drop-down."""
+        drop_down, title, row = DropDown(name), label(name), self.rowCount()
+        title.setBuddy(drop_down)
+        self.addWidget(title, row, 0)
+        self.addWidget(drop_down, row, 1)
+        return drop_down

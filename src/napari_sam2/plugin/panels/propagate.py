@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QProgressBar
 
 from napari_sam2.plugin.actions import BY_NAME, labelled, with_key
 from napari_sam2.plugin.panels.parts import Panel, button, label, side_by_side
+from napari_sam2.plugin.panels.scope import ScopePanel
 from napari_sam2.plugin.state import DockState
 
 
@@ -20,12 +21,14 @@ class PropagatePanel(Panel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.propagate = button(with_key("propagate"), "main", labelled("propagate"))
-        self.backward = button("◀", tip=labelled("propagate_backward"))
-        self.forward = button("▶", tip=labelled("propagate_forward"))
+        self.propagate = button(
+            with_key("running.propagate"), "main", labelled("running.propagate")
+        )
+        self.backward = button("◀", tip=labelled("running.propagate_backward"))
+        self.forward = button("▶", tip=labelled("running.propagate_forward"))
         self.backward.setAccessibleName("Propagate backward")
         self.forward.setAccessibleName("Propagate forward")
-        self.stop = button(with_key("stop"), tip=labelled("stop"))
+        self.stop = button(with_key("running.stop"), tip=labelled("running.stop"))
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.text = label("", "quiet")
@@ -34,6 +37,8 @@ class PropagatePanel(Panel):
         for widget in (self.propagate, self.stop, self.bar, self.text):
             self.column.addWidget(widget)
         self.column.addLayout(side_by_side(self.backward, self.forward, self.undo, self.redo))
+        self.more = ScopePanel()
+        self.column.addWidget(self.more)
         self.propagate.clicked.connect(lambda: self.propagate_asked.emit("both"))
         self.backward.clicked.connect(lambda: self.propagate_asked.emit("backward"))
         self.forward.clicked.connect(lambda: self.propagate_asked.emit("forward"))
@@ -46,7 +51,7 @@ class PropagatePanel(Panel):
         progress = state.progress
         is_busy = progress is not None
         self.propagate.setVisible(not is_busy)
-        self.propagate.setText(with_key("propagate", "Resume" if state.is_stopped else ""))
+        self.propagate.setText(with_key("running.propagate", "Resume" if state.is_stopped else ""))
         for widget in (self.propagate, self.backward, self.forward):
             widget.setEnabled(state.can_propagate)
         for widget in (self.stop, self.bar, self.text):
@@ -56,6 +61,7 @@ class PropagatePanel(Panel):
             self.bar.setRange(0, max(1, progress.total))
             self.bar.setValue(progress.done)
             self.text.setText(progress.text)
+        self.more.show_state(state)
         self.undo.setEnabled(bool(state.undo_action))
         self.undo.setToolTip(_tip("undo", state.undo_action))
         self.redo.setEnabled(bool(state.redo_action))

@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout
 
 from napari_sam2.plugin.actions import BY_NAME, labelled
-from napari_sam2.plugin.panels.parts import Panel, button, label, side_by_side
+from napari_sam2.plugin.panels.parts import Caption, Panel, button, label, side_by_side
 from napari_sam2.plugin.state import DockState
 from napari_sam2.plugin.strip import QualityStrip, in_words
 
@@ -22,7 +22,7 @@ class ReviewPanel(Panel):
         super().__init__()
         head = QHBoxLayout()
         head.addWidget(label("FRAMES", "heading"))
-        self.caption = label("", "quiet")
+        self.caption = Caption()
         self.caption.setAlignment(Qt.AlignmentFlag.AlignRight)
         head.addWidget(self.caption, 1)
         self.column.addLayout(head)
@@ -55,4 +55,4 @@ class ReviewPanel(Panel):
         self.strip.show_frame(frame)
         marks = self.strip.marks
         is_there = frame is not None and frame < len(marks)
-        self.caption.setText(f"{frame}: {in_words(marks[frame])}" if is_there else "")
+        self.caption.say(f"{frame}: {in_words(marks[frame])}" if is_there else "")
