@@ -114,6 +114,7 @@ class Drawing(Editing):
         *,
         as_new: bool = False,
         lock: bool = False,
+        once: bool = False,
     ) -> tuple[ObjectId, ...]:
         """Add the labels of many frames, as one action; see `add_labels`.
 
@@ -125,6 +126,8 @@ class Drawing(Editing):
             Which frames are read; all by default.
         as_new, lock : bool
             As in `add_labels`.
+        once : bool
+            Take every label on one frame only, the first one on which it is largest.
         """
         shape = (len(self.frames), *self.frames.shape)
         if tuple(labels.shape) != shape:
@@ -132,6 +135,9 @@ class Drawing(Editing):
         which = range(len(self.frames)) if frames is None else frames
         chosen = [check_frame(t, len(self.frames)) for t in which]
         planes = ((t, np.asarray(labels[t])) for t in chosen)
+        if once:
+            best = largest_on((t, np.asarray(labels[t])) for t in chosen)
+            planes = ((t, _only(plane, t, best)) for t, plane in planes)
         return self._add_labels(planes, as_new=as_new, lock=lock)
 
     @recorded
@@ -139,9 +145,9 @@ class Drawing(Editing):
         """Give pixels of a frame to an object, or to nobody, as one brush stroke: one action.
 
         What is shown of the object, with the stroke, becomes its mask on the frame; what was painted over is taken from
-        all others. The frame is locked for every object that this changes, and a frame that was locked before is painted
-        all the same: a stroke is a person's word. An object that is erased from the frame is said not to be there; the
-        last thing that it rests on takes it along.
+        all others. The frame is locked for every object that this changes, and a frame that was locked before is
+        painted all the same: a stroke is a person's word. An object that is erased from the frame is said not to be
+        there; the last thing that it rests on takes it along.
 
         Parameters
         ----------
@@ -186,7 +192,8 @@ class Drawing(Editing):
         existing = self.state.existing
         if existing is None or not existing.is_protected:
             return np.zeros(self.frames.shape, bool)
-        return np.asarray(existing.labels[frame]) != 0
+        protected: np.ndarray = np.asarray(existing.labels[frame]) != 0
+        return protected
 
     def _painted(self, frame: FrameIndex, masks: dict[ObjectId, np.ndarray]) -> SessionState:
         state = self.state
@@ -237,6 +244,23 @@ class Drawing(Editing):
         answer = person_answer(said, object_id, self.store)
         state = state.with_prompts(object_id, said, answer, self._new_standing)
         return state.with_lock(Lock(object_id, frame)) if lock else state
+
+
+def largest_on(planes: Iterable[tuple[FrameIndex, np.ndarray]]) -> dict[int, FrameIndex]:
+    """Return for every value beside 0 the first one of the frames (Y, X) on which it has most pixels."""
+    best: dict[int, tuple[int, FrameIndex]] = {}
+    for frame, plane in planes:
+        values, counts = np.unique(plane, return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            if value and count > best.get(value, (0, frame))[0]:
+                best[value] = count, frame
+    return {value: frame for value, (_, frame) in best.items()}
+
+
+def _only(plane: np.ndarray, frame: FrameIndex, best: dict[int, FrameIndex]) -> np.ndarray:
+    """Return a frame of labels with those alone that are taken on it."""
+    taken = [value for value, t in best.items() if t == frame]
+    return np.where(np.isin(plane, taken), plane, 0)
 
 
 def _meets(record: MaskRecord, pixels: np.ndarray) -> bool:
