@@ -160,6 +160,9 @@ class Brush:
     def drop(self) -> None:
         """Throw away what is being drawn with a tool of napari that takes several clicks."""
         reset_polygon(self.layer)
+        frame = self._current_frame()
+        if frame is not None:
+            self._redraw(frame)
 
     # Strokes
 

@@ -11,10 +11,14 @@ if TYPE_CHECKING:
     from napari_sam2.plugin.controller import Controller
 
 Tool = Literal["point", "polygon", "lasso", "paint", "other"]
-"""What the mouse does on the canvas. "other": a tool of napari that the dock has no button for."""
+"""What the mouse does on the canvas. "other": a tool that the dock has no button for, or a layer of somebody else."""
 
 _OUTLINES: dict[Tool, str] = {"polygon": "add_polygon", "lasso": "add_polygon_lasso"}
-_TOOLS: dict[str, Tool] = {mode: tool for tool, mode in _OUTLINES.items()}
+_TOOLS: dict[str, Tool] = {
+    "pan_zoom": "point",
+    "paint": "paint",
+    **{mode: tool for tool, mode in _OUTLINES.items()},
+}
 
 
 class Tools:
@@ -34,10 +38,10 @@ class Tools:
         """The tool in hand."""
         binding = self._controller.binding
         active = None if binding is None else self._controller.viewer.layers.selection.active
-        if binding is None or active is None or str(active.mode) == "pan_zoom":
+        if active is None:
             return "point"
-        if active is binding.bridge.labels:
-            return "paint" if str(active.mode) == "paint" else "other"
+        if active not in (binding.image, *binding.bridge.layers):
+            return "other"
         return _TOOLS.get(str(active.mode), "other")
 
     def choose(self, tool: Tool) -> None:

@@ -18,12 +18,12 @@ _TOOLS = (
     ("paint", "Paint", "Brush, eraser and fill of napari on the labels layer"),
 )
 _HELP = {
-    "point": "Right-click: negative · drag a point: move it\nShift + drag: box · with right button: scribble\n"
-    "Ctrl + click: pick an object",
-    "polygon": "Click corner by corner, double-click to end.\nEsc throws it away.",
+    "point": "Right: negative · Shift + drag: box\nShift + right-drag: scribble\n"
+    "Ctrl + click: pick · drag points",
+    "polygon": "Click corners, double-click to end.\nEsc throws it away.",
     "lasso": "Draw around the object.\nEsc throws it away.",
-    "paint": "A stroke locks its frame.\nE erases, F fills, P paints; [ and ] change the size.",
-    "other": "A tool of napari is in hand.\nEsc puts it down.",
+    "paint": "A stroke locks its frame.\nE erases, F fills, P paints.\n[ and ] change the size.",
+    "other": "Another tool or layer is in hand.\nPress Click to come back.",
 }
 _LINES = 3
 _WAYS = (
