@@ -174,6 +174,20 @@ def test_during_a_run_the_layer_is_read_only_and_afterwards_no_click_paints(open
     assert settled(desk)[0, 60, 60] == 1
 
 
+def test_a_stroke_that_a_run_cuts_short_is_gone(open_desk):
+    desk = open_desk(fake={"delay": 0.02})
+    desk.click(1)
+    take_brush(desk)
+    desk.send("mouse_press", (0, 60, 50))
+    desk.send("mouse_move", (0, 60, 55))
+    assert desk.labels[0, 60, 50] == 1
+    desk.press("Shift-S")
+    desk.send("mouse_move", (0, 60, 60))
+    desk.send("mouse_release", (0, 60, 60))
+    desk.wait_for_run()
+    assert not settled(desk)[0, 60].any()
+
+
 def test_a_program_that_paints_during_a_run_is_refused_and_nothing_of_it_stays(open_desk):
     desk = open_desk(fake={"delay": 0.02})
     desk.click(1)

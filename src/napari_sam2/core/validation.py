@@ -190,13 +190,13 @@ def check_mask(
             f"mask has type {array.dtype}; it says inside or outside, nothing between",
             remedy="pass a boolean mask, for example probability > 0.5",
         )
-    values = np.unique(array)
-    if len(values[values != 0]) > 1:
+    inside = array != 0
+    num_values = 1 if array.dtype.kind == "b" else len(np.unique(array[inside]))
+    if num_values > 1:
         raise PromptError(
-            f"mask holds {len(values[values != 0])} different values",
+            f"mask holds {num_values} different values",
             remedy="pass one object at a time, for example labels == 3",
         )
-    inside = array != 0
     if not inside.any() and not may_be_empty:
         raise PromptError("mask is empty", remedy="paint at least one pixel")
     notice = "the mask covers the whole frame" if inside.all() else ""

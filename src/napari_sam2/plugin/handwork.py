@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sam2.core.errors import NapariSam2Error, PromptError
 from napari_sam2.core.ids import ObjectId
+from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.session import Session
 from napari_sam2.plugin.mouse import Gesture, World
 from napari_sam2.plugin.outlining import Outline
@@ -68,7 +69,8 @@ class Handwork:
             locked = {
                 item for item in session.objects if session.state.is_locked(item, stroke.frame)
             }
-            changed = session.paint(stroke.label, stroke.frame, stroke.mask)
+            mask = PackedMask.from_array(stroke.mask)
+            changed = session.paint(stroke.label, stroke.frame, mask)
             self._controller.message = _about(stroke, changed, locked, session)
 
     def choose_label(self, label: int) -> None:

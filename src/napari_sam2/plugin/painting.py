@@ -67,6 +67,7 @@ class Brush:
         self._viewer, self._session = viewer, session
         self._current_frame, self._redraw = current_frame, redraw
         self.layer: Labels | None = None
+        self._frame: int | None = None
         self._touched: set[int] = set()
         self._strays: list[Any] = []
         self._settling = QTimer()
@@ -132,10 +133,14 @@ class Brush:
         """Make the layer read-only while nobody may paint, and only then."""
         if self.layer is None:
             return
-        is_free = self._is_free
+        is_free, before = self._is_free, self._frame
+        self._frame = self._current_frame()
         if self.layer.editable != is_free:
-            # Turned off, napari also puts its tool down: no click paints by surprise when it is on again.
+            # Turned off, napari also puts its tool down: no click paints by surprise when it is on again. What was
+            # painted of an unfinished stroke is told to nobody.
             self.layer.editable = is_free
+            self._touched.update({before, self._frame} - {None})
+            self._settling.start(0)
 
     @property
     def _is_free(self) -> bool:
@@ -225,17 +230,17 @@ def strokes_of(changes: Sequence[Any], view: StackView, shape: tuple[int, int]) 
         If it lies on another plane than the frames.
     """
     planes: dict[int, np.ndarray] = {}
+    found: dict[tuple[int, int], None] = {}
     for change in changes:
         frame, row, column, value = _pixels_of(change, view)
         for t in np.unique(frame).tolist():
             is_here = frame == t
-            plane = planes.setdefault(t, np.full(shape, _UNTOUCHED, np.int64))
-            plane[row[is_here], column[is_here]] = value[is_here]
-    return [
-        Stroke(t, int(label), plane == label)
-        for t, plane in planes.items()
-        for label in np.unique(plane[plane != _UNTOUCHED])
-    ]
+            if t not in planes:
+                planes[t] = np.full(shape, _UNTOUCHED, np.int64)
+            planes[t][row[is_here], column[is_here]] = value[is_here]
+            found.update(dict.fromkeys((t, label) for label in np.unique(value[is_here]).tolist()))
+    strokes = (Stroke(t, label, planes[t] == label) for t, label in found)
+    return [stroke for stroke in strokes if stroke.mask.any()]
 
 
 def _pixels_of(change: Any, view: StackView) -> tuple[np.ndarray, ...]:
