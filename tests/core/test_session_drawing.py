@@ -133,3 +133,15 @@ def test_the_masks_of_labels_are_theirs_to_the_pixel(labels):
 def test_a_distance_of_points_that_is_no_number_is_refused(session, spacing):
     with pytest.raises(PromptError, match="finite"):
         session.add_scribble(1, 2, [(3, 3), (5, 9)], spacing=spacing)
+
+
+def test_a_label_may_be_taken_on_its_largest_frame_only(session):
+    labels = np.zeros_like(TRUTH)
+    labels[1, :3, :3] = labels[2, :4, :4] = labels[5, 20:24, 20:24] = 1
+    labels[2, 10:12, 10:12] = 2
+    assert session.add_labels_stack(labels, once=True) == (1, 2)
+    assert [item.frame_indices for item in session.prompts] == [(2,), (2,)]
+    assert session.mask(1, 2).sum() == 16
+    session.undo()
+    session.add_labels_stack(labels, [1, 5], once=True)
+    assert [item.frame_indices for item in session.prompts] == [(5,)]

@@ -68,23 +68,29 @@ class Desk:
 
     def drag(self, indices, button=1, modifiers=()):
         """Press at the first data index, move over the others, release at the last; 3 screen pixels a data pixel."""
-        from napari.utils.interactions import (
-            mouse_move_callbacks,
-            mouse_press_callbacks,
-            mouse_release_callbacks,
-        )
-
-        event = self.event("mouse_press", indices[0], button, modifiers)
-        mouse_press_callbacks(self.viewer, event)
+        self.send("mouse_press", indices[0], button, modifiers)
         for index in indices[1:]:
-            event = self.event("mouse_move", index, button, modifiers)
-            mouse_move_callbacks(self.viewer, event)
-        mouse_release_callbacks(
-            self.viewer, self.event("mouse_release", indices[-1], button, modifiers)
-        )
+            event = self.send("mouse_move", index, button, modifiers)
+        released = self.send("mouse_release", indices[-1], button, modifiers)
+        return event if len(indices) > 1 else released
+
+    def hover(self, *index):
+        """Move the mouse without a button."""
+        self.send("mouse_move", index, button=None, is_dragging=False)
+
+    def send(self, kind, index, button=1, modifiers=(), is_dragging=True):
+        """Send one event of the mouse, as the canvas does: to the viewer, then to the active layer."""
+        from napari.utils import interactions
+
+        event = self.event(kind, index, button, modifiers, is_dragging)
+        callbacks = getattr(interactions, f"{kind}_callbacks")
+        callbacks(self.viewer, event)
+        active = self.viewer.layers.selection.active
+        if active is not None:
+            callbacks(active, event)
         return event
 
-    def event(self, kind, index, button=1, modifiers=()):
+    def event(self, kind, index, button=1, modifiers=(), is_dragging=True):
         from napari.utils._proxies import ReadOnlyWrapper
 
         event = SimpleNamespace(
@@ -93,7 +99,7 @@ class Desk:
             modifiers=modifiers,
             position=self.world(*index),
             pos=np.array(index[-2:]) * 3,
-            is_dragging=kind == "mouse_move",
+            is_dragging=is_dragging and kind == "mouse_move",
             handled=False,
             dims_displayed=list(self.viewer.dims.displayed),
             view_direction=None,

@@ -35,7 +35,7 @@ def test_no_key_has_another_meaning_in_napari():
     }
     ours = {action.key: str(coerce_keybinding(action.key)) for action in ACTIONS}
     taken = {key for key, spelled in ours.items() if spelled in native}
-    # T draws a path in a Shapes layer; ours is read-only, and is left alone on any other.
+    # T draws a path in a Shapes layer; on ours a path is a scribble, and others are left alone.
     assert taken <= SAME_MEANING | {"T"}
 
 

@@ -134,3 +134,52 @@ def test_the_mask_can_be_seen_where_the_mouse_was_pressed(shown):
     changed = np.abs(after[..., :3].astype(int) - before[..., :3]).sum(axis=-1) > 20
     assert changed[row - 2 : row + 3, column - 2 : column + 3].all()
     assert not changed[:5].any()
+
+
+def test_napari_s_brush_paints_under_the_pointer_and_the_camera_stays(shown):
+    shown.controller.tools.choose("paint")
+    shown.bridge.labels.brush_size = 3
+    before = tuple(shown.viewer.scene.camera.center)
+    press_and_release(shown, pixel_of(shown, 0, 50, 10), to=pixel_of(shown, 0, 50, 40))
+    assert tuple(shown.viewer.scene.camera.center) == before
+    assert shown.session.undo_action == "paint"
+    assert all(label_at(shown, 0, 50, x) == 1 for x in range(10, 41))
+    np.testing.assert_array_equal(shown.labels[0], shown.session.project(0))
+    shown.qtbot.keyClick(native(shown), Qt.Key.Key_E)
+    press_and_release(shown, pixel_of(shown, 0, 50, 20), to=pixel_of(shown, 0, 50, 30))
+    assert [label_at(shown, 0, 50, x) for x in (12, 25, 38)] == [1, 0, 1]
+    shown.qtbot.keyClick(native(shown), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert label_at(shown, 0, 50, 25) == 1
+
+
+def test_a_polygon_is_clicked_and_closed_with_a_double_click(shown):
+    shown.controller.tools.choose("polygon")
+    corners = [(0, 36, 10), (0, 36, 40), (0, 58, 40), (0, 58, 10)]
+    none = Qt.MouseButton.NoButton
+    for corner in corners:
+        at = pixel_of(shown, *corner)
+        mouse(shown, QMouseEvent.Type.MouseMove, at, none, none)
+        press_and_release(shown, at)
+    left = Qt.MouseButton.LeftButton
+    mouse(shown, QMouseEvent.Type.MouseButtonDblClick, at, left, left)
+    mouse(shown, QMouseEvent.Type.MouseButtonRelease, at, left, none)
+    assert shown.session.objects == (1,)
+    inside = np.zeros((64, 64), bool)
+    inside[37:58, 11:40] = True
+    found = shown.labels[0] == 1
+    assert found[inside].mean() > 0.97
+    assert found[~inside].mean() < 0.03
+    assert len(shown.bridge.prompts.boxes.data) == 0
+
+
+def test_a_point_is_dragged_while_the_camera_stays(shown):
+    press_and_release(shown, pixel_of(shown, 0, *shown.centre(1)))
+    shown.wait_for_answers()
+    before = tuple(shown.viewer.scene.camera.center)
+    press_and_release(
+        shown, pixel_of(shown, 0, *shown.centre(1)), to=pixel_of(shown, 0, *shown.centre(2))
+    )
+    shown.wait_for_answers()
+    assert tuple(shown.viewer.scene.camera.center) == before
+    np.testing.assert_array_equal(shown.labels[0] == 1, shown.truth[0] == 2)
+    assert shown.session.undo_action == "move point"

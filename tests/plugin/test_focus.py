@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sam2.plugin.prompt_layers import WINDOW
+from napari_sam2.plugin.sketch import WINDOW
 
 
 def windows(desk):

@@ -110,7 +110,7 @@ def test_the_box_is_seen_while_it_is_drawn_and_gone_when_refused(desk, caplog):
     mouse_press_callbacks(desk.viewer, desk.event("mouse_press", (0, 5, 5), modifiers=("Shift",)))
     mouse_move_callbacks(desk.viewer, desk.event("mouse_move", (0, 9, 9), modifiers=("Shift",)))
     assert len(desk.bridge.prompts.boxes.data) == 1
-    desk.controller.draw_box(desk.world(0, 5, 5), desk.world(0, 5, 5))
+    desk.controller.handwork.finish("box", [desk.world(0, 5, 5)])
     assert len(desk.bridge.prompts.boxes.data) == 0
     assert "no area" in desk.controller.message.text
     desk.qtbot.wait(10)

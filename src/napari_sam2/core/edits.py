@@ -159,7 +159,7 @@ def check_frame_prompts(prompts: FramePrompts, shape: tuple[int, int]) -> FrameP
         if not is_whole(step.candidate) or step.candidate < 0:
             raise PromptError(f"candidates are counted from 0, got number {step.candidate!r}")
         if step.mask is not None:
-            said = with_mask(prompts.frame, check_mask(step.mask, shape)[0])
+            said = with_mask(prompts.frame, check_mask(step.mask, shape, may_be_empty=True)[0])
         if step.box is not None:
             said = with_box(said, prompts.frame, check_box(step.box, shape)[0])
         if step.points:

@@ -167,13 +167,17 @@ def check_box(box: Sequence[float], shape: tuple[int, int]) -> tuple[PromptBox, 
     return cut, notice
 
 
-def check_mask(mask: ArrayLike | PackedMask, shape: tuple[int, int]) -> tuple[PackedMask, str]:
+def check_mask(
+    mask: ArrayLike | PackedMask, shape: tuple[int, int], *, may_be_empty: bool = False
+) -> tuple[PackedMask, str]:
     """Return a frame-sized mask, packed, and a notice if it covers the whole frame ("" otherwise).
+
+    An empty one says that the object is not there.
 
     Raises
     ------
     PromptError
-        For another shape, real numbers, more than one value beside 0, or an empty mask.
+        For another shape, real numbers, more than one value beside 0, or an empty mask where there may be none.
     """
     array = mask.to_array() if isinstance(mask, PackedMask) else _as_array(mask)
     if array.shape != tuple(shape):
@@ -186,14 +190,14 @@ def check_mask(mask: ArrayLike | PackedMask, shape: tuple[int, int]) -> tuple[Pa
             f"mask has type {array.dtype}; it says inside or outside, nothing between",
             remedy="pass a boolean mask, for example probability > 0.5",
         )
-    values = np.unique(array)
-    if len(values[values != 0]) > 1:
+    inside = array != 0
+    num_values = 1 if array.dtype.kind == "b" else len(np.unique(array[inside]))
+    if num_values > 1:
         raise PromptError(
-            f"mask holds {len(values[values != 0])} different values",
+            f"mask holds {num_values} different values",
             remedy="pass one object at a time, for example labels == 3",
         )
-    inside = array != 0
-    if not inside.any():
+    if not inside.any() and not may_be_empty:
         raise PromptError("mask is empty", remedy="paint at least one pixel")
     notice = "the mask covers the whole frame" if inside.all() else ""
     return PackedMask.from_array(inside), notice

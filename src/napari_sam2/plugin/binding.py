@@ -141,14 +141,28 @@ class Binding:
         PromptError
             If the viewer shows another plane than the frames, or three dimensions.
         """
+        self.check_current()
+        self.check_shown()
+        return to_data(self.image, self._viewer, world)
+
+    def check_shown(self) -> None:
+        """Refuse what is said while the viewer shows another plane than the frames, or three dimensions."""
+        self.session.stack_view.check_displayed(displayed_axes(self.image, self._viewer))
+
+    def check_current(self) -> None:
+        """Refuse what is said about other pixels than the model sees.
+
+        Raises
+        ------
+        ImageError
+            If the pixels of the image were replaced.
+        """
         if not self.is_current:
             raise ImageError(
                 f"the pixels of '{self.image.name}' were replaced since its objects were begun",
                 kept="objects and labels are kept",
                 remedy="choose the image again to begin anew",
             )
-        self.session.stack_view.check_displayed(displayed_axes(self.image, self._viewer))
-        return to_data(self.image, self._viewer, world)
 
     @property
     def is_done(self) -> bool:

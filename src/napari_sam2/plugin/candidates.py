@@ -2,63 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from napari_sam2.core.masks import EMPTY_BOX, ObjectMask
 from napari_sam2.core.messages import PromptResult
-from napari_sam2.core.session import Session
-from napari_sam2.plugin.prompt_layers import PromptLayers
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
+from napari_sam2.plugin.following import FrameDrawing
 
 SAME = 0.9
 """Two masks that overlap more than this (intersection over union) are the same answer for a person."""
 
 
-class CandidateContours:
-    """Shows what else the last click may have meant, on its frame only, until something else is done.
+class CandidateContours(FrameDrawing):
+    """Shows what else the last click may have meant, on its frame only, until something else is done."""
 
-    Parameters
-    ----------
-    viewer : ViewerModel
-        Whose sliders are followed.
-    session : Session
-        Knows the candidates.
-    prompts : PromptLayers
-        Draws the contours beside the boxes.
-    current_frame : callable
-        The frame that is shown, or None.
-    """
-
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        session: Session,
-        prompts: PromptLayers,
-        current_frame: Callable[[], int | None],
-    ) -> None:
-        self._viewer, self._session, self._prompts = viewer, session, prompts
-        self._current_frame = current_frame
-        self._place: tuple[int, int] | None = None
+    _place: tuple[int, int] | None = None
 
     def open(self) -> None:
         """Begin to follow."""
+        super().open()
         self._session.prompt_answered.connect(self._on_answer)
         self._session.run_started.connect(self._forget, max_args=0)
-        self._session.history_changed.connect(self.draw)
-        self._viewer.dims.events.current_step.connect(self.draw)
 
     def close(self) -> None:
         """Stop following; what was drawn goes."""
+        super().close()
         self._session.prompt_answered.disconnect(self._on_answer, missing_ok=True)
         self._session.run_started.disconnect(self._forget, missing_ok=True)
-        self._session.history_changed.disconnect(self.draw, missing_ok=True)
-        self._viewer.dims.events.current_step.disconnect(self.draw)
-        self._forget()
 
     def follow(self, object_id: int) -> None:
         """Be about this object only."""
@@ -67,7 +39,11 @@ class CandidateContours:
 
     def draw(self, _event: Any = None) -> None:
         """Show the contours on the frame that is shown, if they belong there."""
-        self._prompts.show_contours(tuple(self._contours()))
+        self._sketch.show_contours(tuple(self._contours()))
+
+    def clear(self) -> None:
+        """Show none."""
+        self._forget()
 
     def _on_answer(self, result: PromptResult) -> None:
         self._place = result.mask.object_id, result.frame

@@ -12,13 +12,15 @@ from qtpy.QtCore import QTimer
 
 from napari_sam2.core.errors import NapariSam2Error, PropagationError
 from napari_sam2.core.messages import Direction
-from napari_sam2.core.prompts import BoxPrompt, PointPrompt
+from napari_sam2.core.prompts import PointPrompt
 from napari_sam2.core.session import Session
 from napari_sam2.core.state import OverlapPolicy
 from napari_sam2.plugin import choices
 from napari_sam2.plugin.actions import KeyBindings, commands_of
+from napari_sam2.plugin.adopting import Adopting
 from napari_sam2.plugin.binding import Binding
 from napari_sam2.plugin.downloads import Download
+from napari_sam2.plugin.handwork import Handwork
 from napari_sam2.plugin.lookout import Lookout
 from napari_sam2.plugin.mouse import Gesture, MouseIntents, MouseTool
 from napari_sam2.plugin.recipe import make_segmenter
@@ -28,6 +30,7 @@ from napari_sam2.plugin.running import Running
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.plugin.shaping import Shaping, expected_daughters
 from napari_sam2.plugin.state import Message
+from napari_sam2.plugin.tools import Tools
 from napari_sam2.plugin.worker import MakeSegmenter
 from napari_sam2.plugin.workspace import DEFAULT_AXIS, Workspace, describe_loss
 
@@ -71,6 +74,7 @@ class Controller:
         self._workspace.layer_lost.connect(self._on_lost)
         self._mouse: MouseTool | None = None
         self.review, self.shaping, self.running = Review(self), Shaping(self), Running(self)
+        self.tools, self.handwork, self.adopting = Tools(self), Handwork(self), Adopting(self)
         self._lookout = Lookout(self)
         self.review.frame_shown.connect(self._lookout.follow)
         self._keys = KeyBindings(commands_of(self))
@@ -115,10 +119,18 @@ class Controller:
         self._workspace.open()
         self._mouse = MouseTool(
             self.viewer,
-            MouseIntents(self._is_listening, self.click, self._draft_box, self.draw_box),
+            MouseIntents(
+                self._is_listening,
+                self.click,
+                self.handwork.grabs,
+                self.handwork.show_draft,
+                self.handwork.finish,
+                self.handwork.drop,
+            ),
         )
         self._keys.bind(self.viewer)
         self.viewer.dims.events.current_step.connect(self.review.follow)
+        self.viewer.layers.selection.events.active.connect(self.tools.show)
         self.viewer.layers.events.inserted.connect(self._on_layers)
         self.viewer.layers.events.removed.connect(self._on_layers)
         self._attach_default()
@@ -136,6 +148,7 @@ class Controller:
             self._keys.release()
             self._mouse.release()
             self.viewer.dims.events.current_step.disconnect(self.review.follow)
+            self.viewer.layers.selection.events.active.disconnect(self.tools.show)
             self.viewer.layers.events.inserted.disconnect(self._on_layers)
             self.viewer.layers.events.removed.disconnect(self._on_layers)
 
@@ -168,7 +181,7 @@ class Controller:
             QTimer.singleShot(0, self._attach_default)
         else:
             QTimer.singleShot(
-                0, self._bind_keys
+                0, self.bind_keys
             )  # it may be one of ours, made when it was first needed
         self.tell()
 
@@ -176,7 +189,8 @@ class Controller:
         session = binding.session
         self.running.follow(session)
         session.notice_given.connect(self._on_notice)
-        self._bind_keys()
+        self.handwork.bind(binding)
+        self.bind_keys()
         self.activate(max(session.objects, default=1))  # which looks ahead, too
 
     def _on_unbound(self, binding: Binding) -> None:
@@ -184,6 +198,7 @@ class Controller:
         self._lookout.leave(binding)
         self.running.leave(session)
         session.notice_given.disconnect(self._on_notice, missing_ok=True)
+        self.handwork.unbind(binding)
         for layer in binding.bridge.layers:
             self._keys.release(layer)
 
@@ -191,7 +206,8 @@ class Controller:
         self.message = Message(describe_loss(binding, layer), "warning")
         self.tell()
 
-    def _bind_keys(self) -> None:
+    def bind_keys(self) -> None:
+        """Let the keys work on all layers of the session; some are made when they are first needed."""
         for layer in () if self.binding is None else self.binding.bridge.layers:
             self._keys.bind(layer)
 
@@ -248,12 +264,16 @@ class Controller:
     def click(self, gesture: Gesture, world: tuple[float, ...]) -> None:
         """Add a point where the mouse was clicked, or make the object there active."""
         with self.reporting():
-            self._workspace.follow_display(self.settings)
+            self.follow_display()
             index = self.binding.index_of(world)
             if gesture == "pick":
                 self._pick(index)
             else:
                 self._point(index, self.is_positive and gesture == "point")
+
+    def follow_display(self) -> None:
+        """While nothing was done yet, let frames be what the viewer shows."""
+        self._workspace.follow_display(self.settings)
 
     def _point(self, index: tuple[float, ...], is_positive: bool) -> None:
         there = self.shaping.point_clicked(index)
@@ -261,21 +281,6 @@ class Controller:
             self.session.add(PointPrompt(self.active_object, index, is_positive))
         elif there.is_positive != is_positive:
             self.session.flip_point(self.active_object, there.frame, there.position)
-
-    def draw_box(self, start: tuple[float, ...], stop: tuple[float, ...]) -> None:
-        """Add a box between two world positions."""
-        with self.reporting():
-            self.binding.bridge.prompts.hide_draft()
-            self._workspace.follow_display(self.settings)
-            corners = self.binding.index_of(start), self.binding.index_of(stop)
-            self.session.add(BoxPrompt(self.active_object, *corners))
-
-    def _draft_box(self, start: tuple[float, ...], stop: tuple[float, ...]) -> None:
-        with self.reporting():
-            view = self.session.stack_view
-            frame, y0, x0 = view.to_frame(self.binding.index_of(start))
-            _, y1, x1 = view.to_frame(self.binding.index_of(stop))
-            self.binding.bridge.prompts.show_draft(frame, (y0, x0, y1, x1))
 
     def _pick(self, index: tuple[float, ...]) -> None:
         found = self.binding.bridge.object_at(*self.session.stack_view.to_frame(index))
@@ -326,6 +331,11 @@ class Controller:
         """Decide who wins where masks of different runs overlap."""
         with self.reporting():
             self.require_session().set_overlap(overlap)
+
+    def put_down(self) -> None:
+        """Throw away what is being drawn; if nothing is, put down the tool in hand."""
+        if not self._mouse.drop():
+            self.tools.put_down()
 
     def undo(self) -> None:
         """Take back the last action."""

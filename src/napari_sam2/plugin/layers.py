@@ -17,6 +17,7 @@ from napari_sam2.core.session import Session
 from napari_sam2.core.state import SessionState, changed_frames
 from napari_sam2.plugin.candidates import CandidateContours
 from napari_sam2.plugin.choices import shape_of
+from napari_sam2.plugin.painting import Brush
 from napari_sam2.plugin.positions import (
     SPATIAL,
     current_index,
@@ -74,10 +75,9 @@ class LayerBridge:
         self._viewer, self.image, self.session = viewer, image, session
         self.labels: Labels | None = None
         self.prompts = PromptLayers(viewer, image, session, settings)
-        self.window = WindowFrame(viewer, session, self.prompts, lambda: self.current_frame)
-        self.candidates = CandidateContours(
-            viewer, session, self.prompts, lambda: self.current_frame
-        )
+        following = viewer, session, self.prompts.sketch, lambda: self.current_frame
+        self.window, self.candidates = WindowFrame(*following), CandidateContours(*following)
+        self.brush = Brush(viewer, session, lambda: self.current_frame, self._redraw)
         self._settings = settings
         self._is_stale = False
         self._drawn = SessionState()
@@ -102,7 +102,7 @@ class LayerBridge:
         self.session.frame_committed.connect(self._write)
         self.session.history_changed.connect(self.prompts.draw)
         self.session.run_finished.connect(self._tidy_up)
-        self.labels.events.editable.connect(self._stay_read_only)
+        self.brush.open(self.labels)
         self._viewer.layers.events.removed.connect(self._on_removed)
         self._viewer.layers.selection.active = self.prompts.points
 
@@ -115,8 +115,7 @@ class LayerBridge:
         self.session.frame_committed.disconnect(self._write, missing_ok=True)
         self.session.history_changed.disconnect(self.prompts.draw, missing_ok=True)
         self.session.run_finished.disconnect(self._tidy_up, missing_ok=True)
-        if self.labels is not None:
-            self.labels.events.editable.disconnect(self._stay_read_only)
+        self.brush.close()
         self.candidates.close()
         self.window.close()
         self.prompts.close()
@@ -125,7 +124,7 @@ class LayerBridge:
     def take_over(self, earlier: LayerBridge) -> None:
         """Use the layers of another bridge of the same image, whose session is empty."""
         self.labels = earlier.labels
-        self.prompts.points, self.prompts.boxes = earlier.prompts.points, earlier.prompts.boxes
+        self.prompts.take_over(earlier.prompts)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -177,7 +176,6 @@ class LayerBridge:
             changed.update(map(FrameIndex, range(len(self.session.frames))))
         for frame in sorted(changed):
             self._plane(frame)[:] = self.session.project(frame)
-        self._stay_read_only()
         self.labels.refresh()
 
     def _write(self, frame: int, box: Box) -> None:
@@ -186,6 +184,14 @@ class LayerBridge:
             return
         y0, x0, y1, x1 = box
         self._plane(frame)[y0:y1, x0:x1] = self.session.project(frame, box)
+        self._refresh_soon(frame)
+
+    def _redraw(self, frame: int) -> None:
+        """Show the session on a whole frame, whatever was painted there."""
+        self._plane(frame)[:] = self.session.project(frame)
+        self._refresh_soon(frame)
+
+    def _refresh_soon(self, frame: int) -> None:
         if self.is_shown(frame):
             self._is_stale = True
             if not self._timer.isActive():
@@ -203,16 +209,9 @@ class LayerBridge:
             self._timer.start()
 
     def _tidy_up(self) -> None:
-        """After a run: everything is drawn, with its thumbnail, and napari's own undo knows nothing of it."""
+        """After a run: everything is drawn, with its thumbnail."""
         self._is_stale = False
-        self.labels.editable = True  # turning it off again is what empties napari's stacks
-        self.labels.editable = False
         self.labels.refresh()
-
-    def _stay_read_only(self, _event: Any = None) -> None:
-        """Labels show the session: what is painted beside it would be lost, so painting is off."""
-        if self.labels.editable:
-            self.labels.editable = False
 
     # Where the viewer stands
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,10 @@ import numpy as np
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-Gesture = Literal["point", "negative", "box", "pick"]
+Gesture = Literal["point", "negative", "pick", "box", "scribble", "move"]
+
+World = tuple[float, ...]
+"""A world position of the viewer."""
 
 DRAG_PIXELS = 5.0
 """Below this distance on the screen a press and a release are a click."""
@@ -21,6 +24,7 @@ _GESTURES: dict[tuple[int, tuple[str, ...]], Gesture] = {
     (2, ()): "negative",
     (1, ("Alt",)): "negative",
     (1, ("Shift",)): "box",
+    (2, ("Shift",)): "scribble",
     (1, ("Control",)): "pick",
 }
 
@@ -32,12 +36,19 @@ def gesture_of(button: int, modifiers: tuple[str, ...]) -> Gesture | None:
 
 @dataclass(frozen=True, slots=True)
 class MouseIntents:
-    """Where gestures go. Positions are world positions of the viewer."""
+    """Where gestures go.
+
+    `is_listening`: whether the mouse means prompts now; `clicked`: with a gesture and where; `grabs`: whether a press
+    there takes hold of something that can be moved; `drawing`, `drawn`: with a gesture and the way of the pointer so
+    far, or in full; `dropped`: what was being drawn is given up.
+    """
 
     is_listening: Callable[[], bool]
-    clicked: Callable[[Gesture, tuple[float, ...]], None]
-    box_moved: Callable[[tuple[float, ...], tuple[float, ...]], None]
-    box_drawn: Callable[[tuple[float, ...], tuple[float, ...]], None]
+    clicked: Callable[[Gesture, World], None]
+    grabs: Callable[[World], bool]
+    drawing: Callable[[Gesture, Sequence[World]], None]
+    drawn: Callable[[Gesture, Sequence[World]], None]
+    dropped: Callable[[], None]
 
 
 class MouseTool:
@@ -45,6 +56,7 @@ class MouseTool:
 
     def __init__(self, viewer: ViewerModel, intents: MouseIntents) -> None:
         self._viewer, self._intents = viewer, intents
+        self._is_drawing = False
         self._set_aside = [
             callback
             for callback in viewer.mouse_double_click_callbacks
@@ -73,11 +85,20 @@ class MouseTool:
             event.handled = True
             self._intents.clicked(gesture, tuple(event.position))
 
+    def drop(self) -> bool:
+        """Give up what is being drawn, button held or not; say whether anything was."""
+        was_drawing, self._is_drawing = self._is_drawing, False
+        if was_drawing:
+            self._intents.dropped()
+        return was_drawing
+
     def _on_press(self, _viewer: Any, event: Any) -> Iterator[None]:
         gesture = gesture_of(event.button, event.modifiers)
         if gesture is None or not self._intents.is_listening():
             return
-        yield from self._box(event) if gesture == "box" else self._click(event, gesture)
+        if gesture == "point" and self._intents.grabs(tuple(event.position)):
+            gesture = "move"
+        yield from self._draw(event, gesture) if gesture in _DRAWN else self._click(event, gesture)
 
     def _click(self, event: Any, gesture: Gesture) -> Iterator[None]:
         pressed_at, position = np.array(event.pos), tuple(event.position)
@@ -91,17 +112,28 @@ class MouseTool:
         if is_click and _distance(event, pressed_at) < DRAG_PIXELS:
             self._intents.clicked(gesture, position)
 
-    def _box(self, event: Any) -> Iterator[None]:
-        pressed_at, start = np.array(event.pos), tuple(event.position)
+    def _draw(self, event: Any, gesture: Gesture) -> Iterator[None]:
+        pressed_at, way = np.array(event.pos), [tuple(event.position)]
+        self._is_drawing, is_click = True, True
         yield
         while event.type == "mouse_move":
             event.handled = True
-            self._intents.box_moved(start, tuple(event.position))
+            is_click = is_click and _distance(event, pressed_at) < DRAG_PIXELS
+            way.append(tuple(event.position))
+            if self._is_drawing and not (is_click and gesture == "move"):
+                self._intents.drawing(gesture, way)
             yield
-        if _distance(event, pressed_at) >= DRAG_PIXELS:
-            self._intents.box_drawn(start, tuple(event.position))
+        was_drawing, self._is_drawing = self._is_drawing, False
+        if not was_drawing:
+            return
+        is_click = is_click and _distance(event, pressed_at) < DRAG_PIXELS
+        if is_click and gesture == "move":
+            self._intents.clicked("point", way[0])
         else:
-            self._intents.box_drawn(start, start)
+            self._intents.drawn(gesture, way[:1] if is_click else [*way, tuple(event.position)])
+
+
+_DRAWN = ("box", "scribble", "move")
 
 
 def _distance(event: Any, pressed_at: np.ndarray) -> float:

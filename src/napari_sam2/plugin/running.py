@@ -57,13 +57,15 @@ class Running:
         self.propagate("backward")
 
     def stop(self) -> None:
-        """Stop the run, or the download, after the step in work; what is done is kept."""
+        """Stop the run, or the download, and keep what is done; else put down what is in hand."""
         controller = self._controller
         run = None if controller.session is None else controller.session.run
         if run is not None:
             run.cancel()
         if controller.download is not None:
             controller.download.cancel()
+        if run is None and controller.download is None:
+            controller.put_down()
         controller.tell()
 
     def _begin(self, direction: Direction) -> Run:

@@ -45,6 +45,10 @@ class Shaping:
         """Return the point of the active object that a click at a data index is about, if one is there."""
         return self._point_at(index, at_most=SAME_CLICK)
 
+    def point_under(self, index: tuple[float, ...]) -> PlacedPoint | None:
+        """Return the point of the active object under a pointer at a data index, if one is there."""
+        return self._point_at(index)
+
     def delete_prompt(self) -> None:
         """Delete the point of the active object under the pointer, or else the last prompt on this frame."""
         with self._controller.reporting():

@@ -73,10 +73,11 @@ class DockState:
 
     `images`, `axes`, `models`: what can be chosen; `image`, `axis`, `model`: what is. `axis_locked`: why the axis
     cannot be changed now, or "". `focus`: whether small objects are followed in windows. `download_size`: of the
-    chosen model in MB if it is not on this computer, else 0. `has_volumes`: the sizes of objects are those on all
-    frames, not on the shown one. `is_stopped`: the last run was stopped and can be resumed. `scope`: what
-    the next run is about; `overlap`: who wins where masks overlap. `frame`: the one that is
-    shown; `marks`: how all frames of the active object stand; `log`: all actions as Python.
+    chosen model in MB if it is not on this computer, else 0. `tool`: what is in hand, see `tools.Tool`; `label_layers`:
+    what others labelled; `is_protecting`: whether labels that were there before are shown. `has_volumes`: the sizes of
+    objects are those on all frames, not on the shown one. `is_stopped`: the last run was stopped and can be resumed.
+    `scope`: what the next run is about; `overlap`: who wins where masks overlap. `frame`: the one that is shown;
+    `marks`: how all frames of the active object stand; `log`: all actions as Python.
     """
 
     message: Message
@@ -93,6 +94,9 @@ class DockState:
     has_volumes: bool = False
     active_object: int = 1
     is_positive: bool = True
+    tool: str = "point"
+    label_layers: tuple[Choice, ...] = ()
+    is_protecting: bool = False
     progress: Progress | None = None
     can_propagate: bool = False
     is_stopped: bool = False

@@ -33,6 +33,8 @@ def style_sheet(theme_name: str) -> str:
     QPushButton[role="main"] {{ background: {ACCENT}; color: white; font-weight: 600; }}
     QPushButton[role="main"]:hover {{ background: #00B383; }}
     QPushButton[role="main"]:disabled {{ background: {field}; color: {line}; }}
+    QPushButton[role="tool"] {{ padding: 5px 2px; }}
+    QPushButton[role="tool"]:checked {{ background: {theme.current.as_hex()}; }}
     QPushButton[role="sign"] {{ text-align: center; }}
     QPushButton[role="sign"][sign="positive"]:checked {{ background: {POSITIVE}; color: white; }}
     QPushButton[role="sign"][sign="negative"]:checked {{ background: {NEGATIVE}; color: white; }}

@@ -110,6 +110,8 @@ class SamWidget(QWidget):
         self.objects.split_asked.connect(asked.shaping.split)
         self.objects.untrim_asked.connect(asked.shaping.untrim)
         self.prompts.sign_chosen.connect(asked.set_sign)
+        self.prompts.tool_chosen.connect(asked.tools.choose)
+        self.prompts.labels_asked.connect(asked.adopting.use)
         self.review.strip.frame_asked.connect(asked.review.go_to)
         self.review.asked.connect(lambda name: commands_of(asked)[name]())
         self.run.propagate_asked.connect(asked.propagate)
