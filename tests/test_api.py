@@ -136,3 +136,30 @@ def test_after_a_refused_prompt_the_session_works_as_if_it_had_not_been_made(
         with pytest.raises(PromptError):
             session.add_points(9, 0, points, labels=[1] * len(points))
     np.testing.assert_array_equal(propagated(session), propagated(Session(video, model=weights)))
+
+
+def test_a_saved_session_is_opened_and_gives_the_same_labels(
+    weights, video, tmp_path, caplog
+) -> None:
+    session = Session(np.moveaxis(video, 0, 2), axis=2, model=weights, limits=(3, 200))
+    propagated(session)
+    session.add_points(1, 3, [(2.0, 20.0)], labels=[0])
+    session.lock(1, 2)
+    session.rename(1, "left")
+    list(session.propagate())
+    expected = np.asarray(session.labels)
+    session.save(tmp_path / "x.sam2.json")
+    opened = Session.open(tmp_path / "x.sam2.json", np.moveaxis(video, 0, 2))
+    assert (opened.mapping, opened.options, opened.model) == (
+        session.mapping,
+        session.options,
+        session.model,
+    )
+    assert opened.info(1).name == "left"
+    list(opened.propagate())
+    np.testing.assert_array_equal(np.asarray(opened.labels), expected)
+    assert not caplog.records
+    Session.open(tmp_path / "x.sam2.json", np.moveaxis(video, 0, 2), model="nano")
+    assert "other weights" in caplog.text
+    with pytest.raises(ImageError, match="was made on an image of 4 x 64 x 64 uint8"):
+        Session.open(tmp_path / "x.sam2.json", np.moveaxis(video, 0, 2).astype(np.uint16))

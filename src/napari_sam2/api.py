@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from os import PathLike, fspath
 from pathlib import Path
@@ -26,7 +27,9 @@ from napari_sam2.core.messages import (
 from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.segmenter import Segmenter
 from napari_sam2.core.session import Session as CoreSession
-from napari_sam2.io.weights import open_weights, resolve
+from napari_sam2.io.weights import open_weights, resolve, weights_sha256
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from napari_sam2.inference.device import DeviceName
@@ -116,7 +119,7 @@ class Session(CoreSession):
         `nano`, a size (`tiny`, `small`, `base_plus`, `large`), a full name, or a weights file.
     rgb : bool
         The last axis of an array holds colours.
-    limits : tuple of float, optional
+    limits : tuple of float, or IntensityMapping, optional
         Intensities that become black and white; default: percentiles 0.5 and 99.5 of a sample of the stack.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the network runs.
@@ -139,7 +142,7 @@ class Session(CoreSession):
         model: str | Path = "nano",
         *,
         rgb: bool = False,
-        limits: tuple[float, float] | None = None,
+        limits: tuple[float, float] | IntensityMapping | None = None,
         device: DeviceName = "auto",
         options: InferenceOptions = NATIVE,
         **core: Any,
@@ -150,12 +153,85 @@ class Session(CoreSession):
         segmenter = LazySegmenter(
             lambda: make_segmenter(model, frames, mapping, device=device, options=options)
         )
-        self.mapping, self.model = mapping, str(model)
+        self.mapping, self.model, self.options = mapping, str(model), options
         core.setdefault("stack_view", frames.stack_view)
         super().__init__(frames, InlineEngine(segmenter), **core)
 
+    def save(self, path: str | Path) -> None:
+        """Write a session file: all that was said, and what the masks depend on besides; see `open`.
 
-def _given_limits(limits: tuple[float, float]) -> IntensityMapping:
+        Raises
+        ------
+        FileFormatError
+            If it cannot be written, or would be larger than what is read; an earlier file is left as it was.
+        """
+        from napari_sam2.io.sessions import ImageFacts, ModelFacts, SessionFile, write_session
+
+        facts = ImageFacts.of(self.frames)
+        model = ModelFacts(self.model, weights_sha256(self.model))
+        axis = self.stack_view.frame_axis
+        write_session(
+            path,
+            SessionFile(
+                self.saved, axis, facts, self.stack_view, self.mapping, self.options, model
+            ),
+        )
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        image: Any,
+        *,
+        model: str | Path | None = None,
+        device: DeviceName = "auto",
+    ) -> Session:
+        """Return a session as it was saved, on the image that it was made on; a prompt file is opened likewise.
+
+        What was prompted is answered again at once; what was tracked comes with `propagate`, to the pixel as it was.
+
+        Parameters
+        ----------
+        path : str or Path
+            A session file, or a prompt file.
+        image : array or path
+            As for `Session`.
+        model : str or Path, optional
+            Another model than the one that the file names.
+        device : {"auto", "cpu", "cuda", "mps"}
+            Where the network runs.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged or of another kind.
+        ImageError
+            If the image has another shape or type.
+        """
+        from napari_sam2.io.sessions import read_session
+
+        file = read_session(path)
+        name = model or ("nano" if file.model is None else file.model.name)
+        session = cls(
+            image,
+            axis=file.axis or 0,
+            model=name,
+            rgb=file.image is not None and file.image.is_rgb,
+            limits=file.mapping,
+            device=device,
+            options=file.options or NATIVE,
+        )
+        if file.image is not None:
+            file.image.check(session.frames)
+        if file.model is not None and file.model.sha256 not in (None, weights_sha256(name)):
+            logger.warning("%s was made with other weights; masks may differ", path)
+        session.reopen(file.saved)
+        return session
+
+
+def _given_limits(limits: tuple[float, float] | IntensityMapping) -> IntensityMapping:
+    if isinstance(limits, IntensityMapping):
+        return limits
     try:
         low, high = (float(limit) for limit in limits)
     except (TypeError, ValueError) as error:

@@ -41,6 +41,11 @@ class Drawing(Editing):
             (y, x), frame pixels; at least three.
         lock : bool
             Lock the frame with it.
+
+        Raises
+        ------
+        PromptError
+            If there are fewer than three vertices, no pixel lies inside, or the frame is locked and `lock` is not set.
         """
         mask = polygon_mask(check_path(vertices, 3), self.frames.shape)
         if not mask.any():
@@ -68,6 +73,11 @@ class Drawing(Editing):
             Whether the scribble says what the object is, or what it is not.
         spacing : float, optional
             Distance of the points, pixels; by default as many as the network takes well.
+
+        Raises
+        ------
+        PromptError
+            If the path is empty or leaves the frame, `spacing` is no number, or a point contradicts an earlier one.
         """
         checked = check_path(path, 1)
         if spacing is not None and not np.isfinite(spacing):
@@ -102,6 +112,13 @@ class Drawing(Editing):
         -------
         tuple of object ids
             Of the objects that got a mask.
+
+        Raises
+        ------
+        PromptError
+            If the labels are empty, negative, those of `use_existing`, or of objects that are locked on the frame.
+        LabelsError
+            If they are no whole numbers of the frame's shape, or beyond the type of the session's labels.
         """
         frame_idx = check_frame(frame, len(self.frames))
         return self._add_labels([(frame_idx, np.asarray(labels))], as_new=as_new, lock=lock)

@@ -28,7 +28,18 @@ class Prompting(Reading):
     notice_given = Signal(str, description="Something was corrected or is unusual.")
 
     def add(self, prompt: PointPrompt | BoxPrompt | MaskPrompt) -> None:
-        """Add a prompt whose positions are data indices of the n-D array."""
+        """Add a prompt whose positions are data indices of the n-D array.
+
+        Parameters
+        ----------
+        prompt : PointPrompt, BoxPrompt or MaskPrompt
+            Turned into frame pixels by `stack_view`; then as `add_points`, `add_box` or `add_mask`.
+
+        Raises
+        ------
+        PromptError
+            If its positions do not lie on the plane that is in use, or a box on more than one frame.
+        """
         if isinstance(prompt, PointPrompt):
             frame, y, x = self.stack_view.to_frame(prompt.index)
             self.add_points(prompt.object_id, frame, [(y, x)], [prompt.positive])
@@ -78,7 +89,22 @@ class Prompting(Reading):
 
     @recorded
     def add_box(self, object: int, frame: int, box: Sequence[float]) -> None:
-        """Add a box (y0, x0, y1, x1), frame pixels, any two opposite corners; it replaces an earlier one there."""
+        """Add a box around an object on a frame; it replaces an earlier one there, and counts as drawn before points.
+
+        Parameters
+        ----------
+        object, frame : int
+            Object id from 1; frame from 0.
+        box : (y0, x0, y1, x1)
+            Any two opposite corners, frame pixels, centres at integers. What lies beyond the frame is cut off.
+
+        Raises
+        ------
+        PromptError
+            If the box has no area or lies outside the frame, or the frame is locked; nothing is registered then.
+        LabelsError
+            If the labels' type cannot hold the object id.
+        """
         object_id, frame_idx = self._place(object, frame)
         checked, notice = check_box(box, self.frames.shape)
         said = self.state.prompts_on(object_id, frame_idx)
@@ -90,9 +116,23 @@ class Prompting(Reading):
     def add_mask(
         self, object: int, frame: int, mask: ArrayLike | PackedMask, *, lock: bool = False
     ) -> None:
-        """Add a mask (Y, X), which replaces all that was said about the object on the frame.
+        """Add a mask, which replaces all that was said about the object on the frame.
 
-        With `lock` the frame is locked with it, as after a brush stroke; a locked frame takes a mask only so.
+        Parameters
+        ----------
+        object, frame : int
+            Object id from 1; frame from 0.
+        mask : array of shape (Y, X), bool or integer, or PackedMask
+            The frame's pixels: 0 outside, one other value inside.
+        lock : bool
+            Lock the frame with it, as after a brush stroke; a locked frame takes a mask only so.
+
+        Raises
+        ------
+        PromptError
+            If the mask is empty, or of another shape or kind, or the frame is locked; nothing is registered then.
+        LabelsError
+            If the labels' type cannot hold the object id.
         """
         object_id, frame_idx = self._place(object, frame, is_locking=lock)
         packed, notice = check_mask(mask, self.frames.shape)
@@ -101,7 +141,15 @@ class Prompting(Reading):
 
     @recorded
     def remove_prompts(self, object: int, frame: int) -> None:
-        """Remove what was said about an object on a frame; with its last prompt the object goes too."""
+        """Remove what was said about an object on a frame; with its last prompt the object goes too.
+
+        Raises
+        ------
+        UnknownObjectError
+            If there is no such object.
+        PromptError
+            If the frame is locked, or outside the stack.
+        """
         object_id, frame_idx = self._place(object, frame)
         self._known(object_id)
         if self.state.prompts_on(object_id, frame_idx) is not None:
@@ -109,7 +157,17 @@ class Prompting(Reading):
 
     @recorded
     def lock(self, object: int, frame: int) -> None:
-        """Find a frame of an object good: from now on it conditions, and neither a run nor a click changes it."""
+        """Find a frame of an object good: from now on it conditions, and neither a run nor a click changes it.
+
+        A mask that was tracked becomes a prompt by it.
+
+        Raises
+        ------
+        UnknownObjectError
+            If there is no such object.
+        PromptError
+            If the object shows nothing on the frame, or that is outside the stack.
+        """
         object_id, frame_idx = self._known(object), check_frame(frame, len(self.frames))
         if self.state.is_locked(object_id, frame_idx):
             return
@@ -121,7 +179,15 @@ class Prompting(Reading):
 
     @recorded
     def unlock(self, object: int, frame: int) -> None:
-        """Take a lock back; what it made a prompt is a tracked mask again."""
+        """Take a lock back; what it made a prompt is a tracked mask again, unless nothing else was said.
+
+        Raises
+        ------
+        UnknownObjectError
+            If there is no such object.
+        PromptError
+            If the frame is outside the stack.
+        """
         object_id, frame_idx = self._known(object), check_frame(frame, len(self.frames))
         origin = self.state.objects[object_id].locked.get(frame_idx)
         if origin is None:

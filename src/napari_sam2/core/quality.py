@@ -25,8 +25,8 @@ FrameKind = Literal["prompted", "tracked", "absent", "missing"]
 
 BIAS = -5.8
 WEIGHTS = {
-    "absent": 2.5,
-    "vanished": 2.2,
+    "absent": 2.7,
+    "vanished": 3.4,
     "iou": 2.8,
     "certainty": 0.9,
     "object_score": 1.4,

@@ -58,6 +58,14 @@ class ImageFacts:
         """Return the facts of a stack."""
         return cls((len(frames), *frames.shape), frames.dtype.name, frames.is_rgb)
 
+    def check(self, frames: FrameSource) -> None:
+        """Refuse a stack of another shape or type with an `ImageError`."""
+        if self != ImageFacts.of(frames):
+            raise ImageError(
+                f"the session was made on an image of {self}, and this one is {ImageFacts.of(frames)}",
+                remedy="open the image that it was made on",
+            )
+
     def __str__(self) -> str:
         colours = ", RGB" if self.is_rgb else ""
         return f"{' x '.join(map(str, self.shape))} {self.dtype}{colours}"
@@ -136,11 +144,8 @@ def read_session(path: str | Path, frames: FrameSource | None = None) -> Session
         return _from_prompts(path, parse_prompts(path, text))
     model = parse(SessionModel, path, text, _remedy)
     image = ImageFacts(model.image.shape, model.image.dtype, model.image.rgb)
-    if frames is not None and image != ImageFacts.of(frames):
-        raise ImageError(
-            f"{path.name} was made on an image of {image}, and this one is {ImageFacts.of(frames)}",
-            remedy="open the image that it was made on",
-        )
+    if frames is not None:
+        image.check(frames)
     try:
         return _from_model(model, image)
     except ValueError as error:
