@@ -48,7 +48,7 @@ def test_the_window_stays_awake_in_a_propagation(gui, bench):
 def test_the_worker_is_about_as_fast_as_a_script(gui, bench):
     row = gui.GAUGES["throughput"](bench)
     assert row.parts["frames"] == 6
-    assert row.parts["window_s"] < BUSY * row.parts["headless_s"]
+    assert row.parts["window_s"][0] < BUSY * row.parts["headless_s"][0]
 
 
 def test_a_click_on_an_encoded_frame_is_seen_soon(gui, bench):
