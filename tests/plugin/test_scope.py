@@ -53,7 +53,7 @@ def test_the_active_object_alone_is_propagated(two):
     two.propagate()
     assert done(two, 1) == [5]
     assert done(two, 2) == list(range(12))
-    assert "run = session.propagate_changed('both', None, [2])" in two.session.log
+    assert "run = session.propagate_changed('both', objects=[2])" in two.session.log
     choose(two, two.dock.run.more.objects, "changed")
     two.propagate()
     assert done(two, 1) == list(range(12))
@@ -88,7 +88,7 @@ def test_from_one_frame_to_another(two):
     two.dock.run.propagate.click()
     two.wait_for_run()
     assert done(two, 1) == done(two, 2) == list(range(2, 9))
-    assert "run = session.propagate_changed('both', (2, 9), None)" in two.session.log
+    assert "run = session.propagate_changed('both', frames=(2, 9))" in two.session.log
 
 
 def test_what_is_left_out_is_told_when_the_choices_are_folded_away(two):

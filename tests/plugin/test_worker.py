@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.errors import (
@@ -144,6 +145,46 @@ def test_replies_of_a_forgotten_job_are_dropped(frames, start, qtbot):
     worker.submit(ask(frames, object_id=2), others.append)
     qtbot.waitUntil(lambda: bool(others))
     assert not forgotten
+
+
+def test_replies_are_handled_in_order_also_if_a_handler_processes_events(start, qtbot):
+    seen = []
+
+    def many(report):
+        for number in range(30):
+            report(number)
+
+    def handle(reply):
+        seen.append(("begun", reply.value))
+        QApplication.processEvents()
+        seen.append(("done", reply.value))
+
+    worker = start(lambda recipe: None)
+    worker.submit(CallJob(many), handle)
+    qtbot.waitUntil(lambda: ("done", None) in seen, timeout=20_000)
+    values = [*range(30), None]
+    assert seen == [(what, value) for value in values for what in ("begun", "done")]
+
+
+def test_a_handler_that_fails_costs_nobody_else_a_reply(start, qtbot):
+    seen = []
+
+    def many(report):
+        for number in range(4):
+            report(number)
+
+    def handle(reply):
+        seen.append(reply.value)
+        if reply.value == 0:
+            QApplication.processEvents()  # the others arrive in the middle of it
+            raise ValueError("of the handler")
+
+    worker = start(lambda recipe: None)
+    with qtbot.captureExceptions() as caught:
+        worker.submit(CallJob(many), handle)
+        qtbot.waitUntil(lambda: None in seen, timeout=20_000)
+    assert len(caught) == 1
+    assert sorted(seen[:-1]) == [0, 1, 2, 3]
 
 
 def test_nothing_is_delivered_after_stop(frames, start, qtbot):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_sam2.core.errors import NapariSam2Error
 from napari_sam2.core.messages import Direction
@@ -71,12 +71,14 @@ class Running:
     def _begin(self, direction: Direction) -> Run:
         controller, scope = self._controller, self.scope
         session = controller.require_session()
-        frames = None
+        # Said only where it is not the default: the log shows these very words.
+        less: dict[str, Any] = {}
         if scope.frames != "all":
             here = controller.review.frame if scope.frames == "near" else 0
-            frames = scope.frames_asked(direction, here, len(session.frames))
-        objects = [controller.active_object] if scope.objects == "active" else None
-        return session.propagate_changed(direction, frames, objects)
+            less["frames"] = scope.frames_asked(direction, here, len(session.frames))
+        if scope.objects == "active":
+            less["objects"] = [controller.active_object]
+        return session.propagate_changed(direction, **less)
 
     # What comes back
 

@@ -110,6 +110,8 @@ class SafeWorker:
         self._mailbox = _Mailbox()
         self._mailbox.arrived.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
         self._handlers: dict[int, Handler] = {}
+        self._arrived: deque[Reply] = deque()
+        self._is_delivering = False
         self._jobs: deque[tuple[int, Job]] = deque()
         self._has_news = threading.Condition()
         self._is_stopping = threading.Event()
@@ -198,6 +200,24 @@ class SafeWorker:
         return not self._thread.is_alive()
 
     def _deliver(self, reply: Reply) -> None:
+        """Hand over a reply once those before it are done with.
+
+        A handler may process events, as progress bars do, and the next reply comes in the middle of it.
+        """
+        self._arrived.append(reply)
+        if self._is_delivering:
+            return
+        self._is_delivering = True
+        try:
+            while self._arrived:
+                self._hand_over(self._arrived.popleft())
+        finally:
+            self._is_delivering = False
+            for left in self._arrived:  # a handler failed: the others still get theirs
+                self._mailbox.arrived.emit(left)
+            self._arrived.clear()
+
+    def _hand_over(self, reply: Reply) -> None:
         handler = (
             self._handlers.pop(reply.job, None) if reply.is_last else self._handlers.get(reply.job)
         )
