@@ -131,13 +131,11 @@ def test_it_ends_when_there_is_no_room_and_the_shown_frame_is_always_encoded(ope
 def test_a_run_is_not_interrupted_by_it(open_desk):
     desk = open_desk(fake={"delay": 0.05})
     desk.click(1)
-    before = len(desk.fake.prepared)
     desk.press("Shift-S")
     desk.qtbot.waitUntil(lambda: desk.session.run.done >= 2)
     during = len(desk.fake.prepared)
     desk.qtbot.waitUntil(lambda: desk.session.run.done >= 6)
     assert len(desk.fake.prepared) == during
-    assert during - before <= 2
     desk.wait_for_run()
 
 

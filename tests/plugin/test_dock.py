@@ -323,13 +323,16 @@ def test_only_the_frame_on_display_is_redrawn_and_not_more_often_than_allowed(op
     original = labels.refresh
     labels.refresh = lambda *args, **kwargs: (refreshed.append(1), original(*args, **kwargs))
     desk.propagate()
-    # The frame on display was prompted: it is drawn when its object joins the run, and at the end.
-    assert len(refreshed) == 2
+    # Of 60 frames the one on display was prompted: it is drawn when its object joins the run, and at the end; on a busy
+    # computer once more in between.
+    assert 2 <= len(refreshed) <= 3
     del refreshed[:]
+    started = time.perf_counter()
     for frame in range(20, 40):
         desk.viewer.dims.set_current_step(0, frame)
         desk.bridge._write(frame, (0, 0, 5, 5))
-    assert len(refreshed) <= 2
+    allowed = 2 + 5 * (time.perf_counter() - started)
+    assert len(refreshed) <= min(allowed, 19)
     desk.qtbot.wait(300)
     assert not desk.bridge._is_stale, "what was put off is drawn in the end"
     labels.refresh = original

@@ -61,14 +61,21 @@ def test_what_a_stopped_run_found_is_hatched_until_it_is_resumed(open_desk):
     assert not any(mark.is_stopped for mark in desk.dock.review.strip.marks)
 
 
-def test_during_a_run_the_quality_is_looked_into_only_now_and_then(desk, monkeypatch):
+def test_during_a_run_the_quality_is_looked_into_only_now_and_then(desk):
     desk.click(1)
     looks, now = [], [0.0]
-    quality = desk.session.quality
-    monkeypatch.setattr(
-        desk.session, "quality", lambda number: (looks.append(1), quality(number))[1]
-    )
-    watch = QualityWatch(desk.session, clock=lambda: now[0])
+
+    class Watched:
+        """The session, as this watch alone sees it: the dock has a watch of its own, with a real clock."""
+
+        def __getattr__(self, name):
+            return getattr(desk.session, name)
+
+        def quality(self, object_id):
+            looks.append(1)
+            return desk.session.quality(object_id)
+
+    watch = QualityWatch(Watched(), clock=lambda: now[0])
     run = desk.session.propagate()
     for done in range(1, 6):
         run.drive(done)
