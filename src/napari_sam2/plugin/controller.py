@@ -22,7 +22,7 @@ from napari_sam2.plugin.binding import Binding
 from napari_sam2.plugin.downloads import Download
 from napari_sam2.plugin.handwork import Handwork
 from napari_sam2.plugin.lookout import Lookout
-from napari_sam2.plugin.mouse import Gesture, MouseIntents, MouseTool
+from napari_sam2.plugin.mouse import Gesture, MouseTool
 from napari_sam2.plugin.recipe import make_segmenter
 from napari_sam2.plugin.reports import report
 from napari_sam2.plugin.review import Review
@@ -117,17 +117,7 @@ class Controller:
         if self.is_open:
             return
         self._workspace.open()
-        self._mouse = MouseTool(
-            self.viewer,
-            MouseIntents(
-                self._is_listening,
-                self.click,
-                self.handwork.grabs,
-                self.handwork.show_draft,
-                self.handwork.finish,
-                self.handwork.drop,
-            ),
-        )
+        self._mouse = MouseTool(self.viewer, self.handwork.intents)
         self._keys.bind(self.viewer)
         self.viewer.dims.events.current_step.connect(self.review.follow)
         self.viewer.layers.selection.events.active.connect(self.tools.show)
@@ -374,13 +364,3 @@ class Controller:
 
     def _on_notice(self, text: str) -> None:
         self.message = Message(f"{text[:1].upper()}{text[1:]}.", "warning")
-
-    # Small steps
-
-    def _is_listening(self) -> bool:
-        """Clicks are prompts while one of our layers, or the image, is selected and no tool of napari is in hand."""
-        if self.binding is None:
-            return False
-        active = self.viewer.layers.selection.active
-        ours = (self.binding.image, *self.binding.bridge.layers)
-        return active is None or (active in ours and str(active.mode) == "pan_zoom")

@@ -11,7 +11,7 @@ from napari_sam2.core.errors import NapariSam2Error, PromptError
 from napari_sam2.core.ids import ObjectId
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.session import Session
-from napari_sam2.plugin.mouse import Gesture, World
+from napari_sam2.plugin.mouse import Gesture, MouseIntents, World
 from napari_sam2.plugin.outlining import Outline
 from napari_sam2.plugin.painting import Stroke
 from napari_sam2.plugin.prompt_layers import NEGATIVE, POSITIVE, MovedPoint
@@ -96,6 +96,12 @@ class Handwork:
                 self._scribble(outline.frame, outline.path)
 
     # With the mouse, while nothing else is in hand
+
+    @property
+    def intents(self) -> MouseIntents:
+        """What the mouse does."""
+        is_clicking, click = self._controller.tools.is_clicking, self._controller.click
+        return MouseIntents(is_clicking, click, self.grabs, self.show_draft, self.finish, self.drop)
 
     def grabs(self, world: World) -> bool:
         """Take hold of the point of the active object under the pointer; say whether there is one."""

@@ -136,11 +136,12 @@ class Brush:
         is_free, before = self._is_free, self._frame
         self._frame = self._current_frame()
         if self.layer.editable != is_free:
-            # Turned off, napari also puts its tool down: no click paints by surprise when it is on again. What was
-            # painted of an unfinished stroke is told to nobody.
+            had_tool = str(self.layer.mode) != "pan_zoom"
+            # Turned off, napari also puts its tool down: no click paints by surprise when it is on again.
             self.layer.editable = is_free
-            self._touched.update({before, self._frame} - {None})
-            self._settling.start(0)
+            if had_tool:  # what was painted of an unfinished stroke is told to nobody
+                self._touched.update({before, self._frame} - {None})
+                self._settling.start(0)
 
     @property
     def _is_free(self) -> bool:

@@ -44,6 +44,10 @@ class Tools:
             return "other"
         return _TOOLS.get(str(active.mode), "other")
 
+    def is_clicking(self) -> bool:
+        """Say whether clicks are prompts: the image or a layer of ours is selected, and no tool of napari in hand."""
+        return self._controller.binding is not None and self.current == "point"
+
     def choose(self, tool: Tool) -> None:
         """Take a tool: select the layer that it works on, in its mode."""
         with self._controller.reporting():
