@@ -50,13 +50,21 @@ def read_logs(paths: Sequence[Path]) -> list[Row]:
 
 
 def curves(rows: Sequence[Row]) -> dict[str, list[Point]]:
-    """Return one curve for each of `NAMES` that was logged: hundreds of steps, mean value."""
+    """Return one curve for each of `NAMES` that was logged: hundreds of steps, mean value.
+
+    A hundred that the run did not finish is left out, unless it is the only one: few steps say little.
+    """
+    finished = max(1, rows[-1][0] // STEPS) if rows else 0
     grouped: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for step, numbers in rows:
         for name in NAMES.keys() & numbers.keys():
             grouped[name][(step + STEPS - 1) // STEPS].append(numbers[name])
     return {
-        title: [(index, mean_of(values)) for index, values in sorted(grouped[name].items())]
+        title: [
+            (index, mean_of(values))
+            for index, values in sorted(grouped[name].items())
+            if index <= finished
+        ]
         for name, title in NAMES.items()
         if name in grouped
     }
