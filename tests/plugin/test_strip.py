@@ -104,5 +104,5 @@ def test_columns_fill_the_width_and_doubt_is_never_hidden(count, width):
 
 
 def test_kinds_have_words():
-    assert in_words(FrameMark("doubtful", 0.63)) == "doubtful, 63% likely wrong"
+    assert in_words(FrameMark("doubtful", 0.63)) == "doubtful (63%)"
     assert in_words(FrameMark("done", is_stopped=True)) == "tracked, before the stop"

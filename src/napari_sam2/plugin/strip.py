@@ -167,5 +167,5 @@ def in_words(mark: FrameMark) -> str:
     """Return what a frame is, for people."""
     words = _WORDS[mark.kind]
     if mark.kind == "doubtful":
-        words = f"{words}, {mark.doubt:.0%} likely wrong"
+        words = f"{words} ({mark.doubt:.0%})"
     return f"{words}, before the stop" if mark.is_stopped else words
