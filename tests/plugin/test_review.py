@@ -151,7 +151,8 @@ def test_after_a_stop_the_button_says_resume_and_the_rest_is_the_same(open_desk)
     done = desk.fake.num_calls
     desk.dock.run.propagate.click()
     desk.wait_for_run()
-    assert desk.fake.num_calls <= 12
+    # Twelve frames, and once more the one in work when Esc was pressed, which was not kept.
+    assert desk.fake.num_calls <= 13
     assert desk.fake.num_calls > done
     np.testing.assert_array_equal(desk.labels, calm.labels)
     desk.shown()
