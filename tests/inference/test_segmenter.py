@@ -176,6 +176,32 @@ def test_a_painted_mask_comes_back_to_the_pixel_and_wins_every_pixel(make) -> No
     assert set(np.unique(mask.strength)) == {0, 255}
 
 
+@pytest.mark.parametrize("is_on", [True, False])
+def test_clicks_that_refine_a_mask_are_joined_by_one_deep_inside(make, monkeypatch, is_on):
+    seen, decode = [], conditioning.decode
+
+    def spy(network, features, conditioned, options, points, previous):
+        seen.append((points.xy[0].tolist(), points.labels[0].tolist()))
+        return decode(network, features, conditioned, options, points, previous)
+
+    monkeypatch.setattr(conditioning, "decode", spy)
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[10:31, 8:29] = True
+    click = replace(clicked(2, (20.0, 18.0), positive=False), refines=PackedMask.from_array(mask))
+    segmenter = make(replace(NATIVE, anchor_clicks=is_on, focus=False))
+    segmenter.prompt(PromptRequest(1, 1, click))
+    ((places, labels),) = seen
+    if not is_on:
+        assert labels == [0]
+        return
+    assert labels == [1, 0]
+    scale = segmenter._network.config.image_size / SIDE
+    x, y = (value / scale for value in places[0])
+    assert mask[round(y), round(x)]
+    # Deep inside, and as far from the negative click in the middle.
+    assert min(np.hypot(y - 20, x - 18), y - 9, 31 - y, x - 7, 29 - x) > 4
+
+
 def test_a_click_on_a_painted_mask_refines_it(make) -> None:
     painted = np.zeros((SIDE, SIDE), bool)
     painted[10:30, 5:25] = True

@@ -141,10 +141,13 @@ def open_desk(make_napari_viewer, qtbot):
     """Make desks; what they opened is closed afterwards, and no worker may be left."""
     from napari_sam2.plugin import launch
     from napari_sam2.plugin.controller import Controller
+    from napari_sam2.plugin.recipe import make_segmenter
 
     desks = []
 
-    def make(image=None, *, truth=None, fake=None, show=False, settings=None, **layer):
+    def make(
+        image=None, *, truth=None, fake=None, show=False, settings=None, is_real=False, **layer
+    ):
         viewer = make_napari_viewer(show=show)
         makers = []
 
@@ -155,7 +158,7 @@ def open_desk(make_napari_viewer, qtbot):
 
         if image is None:
             image, truth = moving_discs()
-        controller = Controller(viewer, make_fake, settings)
+        controller = Controller(viewer, make_segmenter if is_real else make_fake, settings)
         launch._controllers[viewer] = controller
         desk = Desk(viewer, qtbot, controller, makers)
         desks.append(desk)

@@ -22,6 +22,8 @@ class InferenceOptions:
         Propagation sees the memories that earlier runs left, as in the official release.
     clicks_use_memory : bool
         A click on a tracked frame attends to memory; otherwise it refines the mask that was shown.
+    anchor_clicks : bool
+        Clicks that refine a mask are joined by a positive one deep inside of it.
     memory_dtype : {"float32", "bfloat16"}
         Rounding of stored spatial memory.
     fill_holes : int
@@ -55,6 +57,7 @@ class InferenceOptions:
     corrections_condition: bool = True
     history_dependent: bool = False
     clicks_use_memory: bool = False
+    anchor_clicks: bool = True
     memory_dtype: MemoryDtype = "float32"
     fill_holes: int = 8
     multimask: bool = True
@@ -93,6 +96,7 @@ REFERENCE = InferenceOptions(
     corrections_condition=False,
     history_dependent=True,
     clicks_use_memory=True,
+    anchor_clicks=False,
     memory_dtype="bfloat16",
     fill_holes=0,
     max_conditioning_frames=None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from napari_sam2.core.geometry import PromptBox, box_to_model, frame_to_model
@@ -220,7 +221,7 @@ class Conditioner:
             features,
             self._network.without_memory(features.stride16),
             self._options,
-            self._points(prompts.steps, view),
+            self._points(prompts, view),
             previous,
         )
         output = _filled(output, self._options.fill_holes)
@@ -239,9 +240,9 @@ class Conditioner:
         ].cpu()
         return frame
 
-    def _points(self, steps: tuple[PromptStep, ...], view: View) -> ModelPoints:
+    def _points(self, prompts: FramePrompts, view: View) -> ModelPoints:
         """Bring what was said to model pixels, the box in front of the points."""
-        said = _said(steps)
+        said = _said(prompts.steps)
         side = self._network.config.image_size
         xy: list[tuple[float, float]] = []
         labels: list[int] = []
@@ -249,8 +250,12 @@ class Conditioner:
             x0, y0, x1, y1 = box_to_model(said.box, view, side)
             xy += [(x0, y0), (x1, y1)]
             labels += [TOP_LEFT, BOTTOM_RIGHT]
-        xy += [(x, y) for x, y in frame_to_model(said.places, view, side).tolist()]
-        labels += [int(positive) for positive in said.positives]
+        places, positives = said.places, said.positives
+        anchor = _anchor(prompts, said) if self._options.anchor_clicks else None
+        if anchor is not None and view.contains(*anchor):
+            places, positives = [anchor, *places], [True, *positives]
+        xy += [(x, y) for x, y in frame_to_model(places, view, side).tolist()]
+        labels += [int(positive) for positive in positives]
         points = torch.tensor([xy], dtype=torch.float32, device=self._device)
         return ModelPoints(points, torch.tensor([labels], device=self._device))
 
@@ -320,6 +325,25 @@ def _said(steps: tuple[PromptStep, ...]) -> _Said:
         [positive for step in since for positive in step.positives],
         box,
     )
+
+
+def _anchor(prompts: FramePrompts, said: _Said) -> tuple[float, float] | None:
+    """Return the pixel (y, x) deepest in the mask that clicks refine, far from negative ones too; None without a mask.
+
+    Networks learn to refine masks that began with a click inside. A lone click beside a mask is taken for all there
+    is: a negative one then wipes out the rest of it.
+    """
+    last = next((step.mask for step in reversed(prompts.steps) if step.mask is not None), None)
+    mask = prompts.refines if last is None else last
+    if mask is None or not mask.area or said.box is not None:
+        return None
+    inside = mask.to_array().copy()
+    for (y, x), positive in zip(said.places, said.positives, strict=True):
+        if not positive:
+            inside[round(y), round(x)] = False
+    depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(depth.argmax(), depth.shape)
+    return float(y), float(x)
 
 
 def _first_steps(prompts: FramePrompts, count: int) -> FramePrompts:
