@@ -106,3 +106,30 @@ def test_a_missing_file_or_model_is_said_in_a_sentence(arguments, sentence):
     assert done.returncode != 0
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_corrections_are_measured_with_and_without_the_click_that_joins_them(tmp_path):
+    write_discs(tmp_path, "cells", "microscopy-time")
+    out = tmp_path / "out.json"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "benchmarks/corrections.py",
+            "--stacks",
+            str(tmp_path),
+            "--json",
+            str(out),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(out.read_text())
+    assert set(measured) == {"cells, alone", "cells, anchored"}
+    for means in measured.values():
+        assert len(means) == 4
+        assert 0 < means[0] <= 1
+    assert measured["cells, alone"][0] == measured["cells, anchored"][0]
