@@ -27,8 +27,10 @@ pytestmark = pytest.mark.slow
 
 
 def test_one_click_on_generated_sequences_is_carried_through():
+    every_other = range(0, 24, 2)  # of all kinds; all of them take minutes
     results = [
-        evaluate_stack(stack, open_nano, Protocol("vos", "click")) for stack in validation_stacks()
+        evaluate_stack(stack, open_nano, Protocol("vos", "click"))
+        for stack in validation_stacks(every_other)
     ]
     floors = [max(result.copy_J, result.otsu_J) for result in results]
     mean_j = np.mean([result.mean.J for result in results])

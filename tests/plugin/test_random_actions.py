@@ -94,7 +94,7 @@ class WidgetMachine(RuleBasedStateMachine):
 
     @rule(choice=choices)
     def choose_an_object(self, choice):
-        self._with_object(choice, self.desk.dock.objects.object_chosen.emit)
+        self._with_object(choice, self.desk.dock.objects.table.object_chosen.emit)
 
     @rule(choice=choices)
     def merge(self, choice):
@@ -102,7 +102,9 @@ class WidgetMachine(RuleBasedStateMachine):
 
     @rule(choice=choices, name=st.sampled_from(["", "nucleus"]))
     def rename(self, choice, name):
-        self._with_object(choice, lambda item: self.desk.dock.objects.renamed.emit(item, name))
+        self._with_object(
+            choice, lambda item: self.desk.dock.objects.table.renamed.emit(item, name)
+        )
 
     @rule(name=st.sampled_from(["split_asked", "untrim_asked", "delete_asked"]))
     def ask_of_the_active_object(self, name):
