@@ -202,6 +202,15 @@ def test_clicks_that_refine_a_mask_are_joined_by_one_deep_inside(make, monkeypat
     assert min(np.hypot(y - 20, x - 18), y - 9, 31 - y, x - 7, 29 - x) > 4
 
 
+def test_a_mask_of_which_every_pixel_is_denied_gives_no_click_inside(make) -> None:
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[SIDE - 1, SIDE - 1] = True
+    corner = (SIDE - 0.51, SIDE - 0.51)
+    click = replace(clicked(2, corner, positive=False), refines=PackedMask.from_array(mask))
+    alone = make(replace(NATIVE, anchor_clicks=False)).prompt(PromptRequest(1, 1, click)).mask
+    assert facts(make().prompt(PromptRequest(1, 1, click)).mask) == facts(alone)
+
+
 def test_a_click_on_a_painted_mask_refines_it(make) -> None:
     painted = np.zeros((SIDE, SIDE), bool)
     painted[10:30, 5:25] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -337,13 +338,17 @@ def _anchor(prompts: FramePrompts, said: _Said) -> tuple[float, float] | None:
     mask = prompts.refines if last is None else last
     if mask is None or not mask.area or said.box is not None:
         return None
-    inside = mask.to_array().copy()
+    y0, x0, y1, x1 = mask.box
+    inside = np.pad(mask.to_array()[y0:y1, x0:x1], 1)
     for (y, x), positive in zip(said.places, said.positives, strict=True):
-        if not positive:
-            inside[round(y), round(x)] = False
-    depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(depth.argmax(), depth.shape)
-    return float(y), float(x)
+        row, column = math.floor(y + 0.5) - y0 + 1, math.floor(x + 0.5) - x0 + 1
+        if not positive and 0 <= row < inside.shape[0] and 0 <= column < inside.shape[1]:
+            inside[row, column] = False
+    if not inside.any():
+        return None
+    depth = ndimage.distance_transform_edt(inside)
+    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    return float(row + y0 - 1), float(column + x0 - 1)
 
 
 def _first_steps(prompts: FramePrompts, count: int) -> FramePrompts:
