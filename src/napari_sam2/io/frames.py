@@ -16,6 +16,8 @@ import numpy as np
 from napari_sam2.core.arrays import ArrayFrames, ArrayLikeStack
 from napari_sam2.core.axes import StackView
 from napari_sam2.core.errors import FileFormatError, FrameReadError, ImageError, NapariSam2Error
+from napari_sam2.core.placement import Placement
+from napari_sam2.core.sources import ImageSource, SourceKind
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -24,11 +26,25 @@ _SUPPORTED = "TIFF, .npy, .npz, zarr, PNG, JPEG, BMP, or a folder of such pictur
 
 @dataclass(frozen=True, slots=True)
 class OpenedImage:
-    """An array that reads itself from a file. `is_rgb`: its last axis holds the three colours."""
+    """An array that reads itself from a file.
+
+    `is_rgb`: its last axis holds the three colours; `source`: what the file says about the other axes.
+    """
 
     array: ArrayLikeStack
     is_rgb: bool
-    name: str
+    source: ImageSource
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.source.name
+
+
+def _opened(array: Any, is_rgb: bool, path: Path, kind: SourceKind) -> OpenedImage:
+    placement = Placement.plain(len(array.shape) - is_rgb)
+    source = ImageSource(path.name, placement, kind, str(path.resolve()))
+    return OpenedImage(array, is_rgb, source)
 
 
 def open_frames(path: str | Path, axis: int = 0) -> ArrayFrames:
@@ -116,43 +132,45 @@ def _open_tiff(path: Path) -> OpenedImage:
         file.close()
         raise
     weakref.finalize(array, file.close)  # the file is open as long as somebody may ask for a frame
-    return OpenedImage(array, series.axes.endswith("S"), path.name)  # type: ignore[arg-type]
+    return _opened(array, series.axes.endswith("S"), path, "tiff")
 
 
 def _open_picture(path: Path) -> OpenedImage:
     array = _read_picture(path)
-    return OpenedImage(array, array.ndim == 3, path.name)
+    return _opened(array, array.ndim == 3, path, "picture")
 
 
 def _open_npy(path: Path) -> OpenedImage:
     array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return OpenedImage(array, _looks_like_rgb(array), path.name)
+    return _opened(array, _looks_like_rgb(array), path, "npy")
 
 
 def _open_npz(path: Path, name: str) -> OpenedImage:
     with np.load(path, allow_pickle=False) as archive:
         key = name if name in archive.files else _only(archive.files, path, "arrays", name)
         array = archive[key]
-    return OpenedImage(array, _looks_like_rgb(array), path.name)
+    return _opened(array, _looks_like_rgb(array), path, "npz")
 
 
 def _open_zarr(path: Path) -> OpenedImage:
     import zarr
 
+    kind: SourceKind = "zarr"
     found: Any = zarr.open(path, mode="r")
     if isinstance(found, zarr.Group):
         attributes: dict[str, Any] = dict(found.attrs)
         levels = attributes.get("ome", attributes).get("multiscales")
         if levels:  # the first level of a pyramid is the full size
+            kind = "ome-zarr"
             found = found[levels[0]["datasets"][0]["path"]]
         else:
             found = found[_only(sorted(found.array_keys()), path, "arrays", "")]
-    return OpenedImage(found, _looks_like_rgb(found), path.name)
+    return _opened(found, _looks_like_rgb(found), path, kind)
 
 
 def _open_folder(path: Path) -> OpenedImage:
     stack = _FolderStack(list_pictures(path))
-    return OpenedImage(stack, len(stack.shape) == 4, path.name)
+    return _opened(stack, len(stack.shape) == 4, path, "folder")
 
 
 def is_folder_of_pictures(folder: Path) -> bool:
