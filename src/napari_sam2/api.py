@@ -153,9 +153,9 @@ class Session(CoreSession):
         segmenter = LazySegmenter(
             lambda: make_segmenter(model, frames, mapping, device=device, options=options)
         )
-        self.mapping, self.model, self.options = mapping, str(model), options
+        self.model, self.options = str(model), options
         core.setdefault("stack_view", frames.stack_view)
-        super().__init__(frames, InlineEngine(segmenter), **core)
+        super().__init__(frames, InlineEngine(segmenter), mapping=mapping, **core)
 
     def save(self, path: str | Path) -> None:
         """Write a session file: all that was said, and what the masks depend on besides; see `open`.

@@ -14,6 +14,7 @@ from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.errors import InferenceError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.masks import EMPTY_BOX, Box, ObjectMask, PackedMask
 from napari_sam2.core.messages import (
     FrameResult,
@@ -125,6 +126,7 @@ class FakeSegmenter:
         self.frames, self.delay, self.window = frames, delay, window
         self.raise_at, self.sleep_at = dict(raise_at or {}), dict(sleep_at or {})
         self.num_calls, self.room = 0, room
+        self._mapping: IntensityMapping | None = None
         self.prepared: list[FrameIndex] = []
         self.prepared_boxes: list[Box | None] = []
 
@@ -139,7 +141,7 @@ class FakeSegmenter:
         Like the network, it has no other candidate for a box.
         """
         self._count_call()
-        prompts = request.prompts
+        prompts, self._mapping = request.prompts, request.mapping
         last = replace(prompts.steps[-1], candidate=0)
         small = self._answer(replace(prompts, steps=(*prompts.steps[:-1], last)))
         masks = small, _grown(small)
@@ -165,6 +167,7 @@ class FakeSegmenter:
             self._count_call()
             if cancellation is not None and cancellation.is_asked:
                 return
+            self._mapping = request.mapping
             masks = tuple(self._tracked(planned, said, passes))
             yield FrameResult(planned.frame, masks, len(plan), ResumePoint(number, dict(passes)))
 
@@ -230,6 +233,7 @@ class FakeSegmenter:
 
     def _image(self, t: FrameIndex) -> np.ndarray:
         frame = self.frames.read(t).astype(np.float64)
+        frame = frame if self._mapping is None else self._mapping.apply(frame)
         grey = frame.mean(axis=2) if self.frames.is_rgb else frame
         return np.where(np.isfinite(grey), grey, 0.0)
 

@@ -11,6 +11,7 @@ import pytest
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.errors import FrameReadError
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.masks import EMPTY_BOX, PackedMask, bounding_box
 from napari_sam2.core.messages import FrameResult, PromptRequest, PropagationRequest
 from napari_sam2.core.plan import plan_of
@@ -135,6 +136,22 @@ class SegmenterContract:
         segmenter.prompt(PromptRequest(1, 1, FramePrompts(2, (click(2, 2),))))
         assert parts(segmenter.prompt(request).mask) == alone
         assert parts(segmenter.prompt(request).mask) == alone
+
+    def test_a_request_is_seen_through_the_mapping_that_it_names(self, segmenter):
+        own = PromptRequest(1, 1, FramePrompts(2, (click(1, 2),)))
+        dark = replace(own, mapping=IntensityMapping(0.0, 1.0))  # everything is white
+        answers = [parts(segmenter.prompt(request).mask) for request in (own, dark, own, dark)]
+        assert answers[0] == answers[2] != answers[1] == answers[3]
+        asked = question(said(1, 2))
+        whole, other = (
+            course(segmenter.propagate(item))
+            for item in (asked, replace(asked, mapping=dark.mapping))
+        )
+        assert whole != other
+        run = segmenter.propagate(asked)
+        results = [next(run)]
+        segmenter.prompt(dark)
+        assert course([*results, *run]) == whole
 
     def test_preparing_changes_no_answer(self, segmenter):
         prompts = FramePrompts(2, (click(1, 2),))

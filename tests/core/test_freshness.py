@@ -11,6 +11,7 @@ from napari_sam2.core import freshness
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.freshness import ObjectFreshness, freshness_of
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.plan import Basis
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
 from napari_sam2.core.session import Session
@@ -29,6 +30,7 @@ BASIS = Basis(SAID, anchor=0, start=1, model=0)
         (replace(BASIS, anchor=4), "moved"),
         (replace(BASIS, start=2), "moved"),
         (replace(BASIS, model=1), "outdated"),
+        (replace(BASIS, mapping=IntensityMapping(0, 1)), "outdated"),
         (replace(BASIS, prompts=ObjectPrompts(1, ())), "outdated"),
         (None, "outdated"),
     ],

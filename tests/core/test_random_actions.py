@@ -23,6 +23,7 @@ from tests.random_histories import try_histories
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.session import Session
 from napari_sam2.testing import FakeSegmenter
 
@@ -37,6 +38,8 @@ class ActionMachine(HistoryMachine):
         fresh = super()._fresh()
         existing = self.session.state.existing
         fresh.set_overlap(self.session.overlap)
+        if self.session.mapping is not None:
+            fresh.use_mapping(self.session.mapping)
         if existing is not None:
             fresh.use_existing(existing.labels, protect=existing.is_protected)
         return fresh
@@ -110,6 +113,10 @@ class ActionMachine(HistoryMachine):
     @rule(overlap=st.sampled_from(["keep", "overwrite", "highest"]))
     def set_overlap(self, overlap):
         self.session.set_overlap(overlap)
+
+    @rule(high=st.sampled_from([1.0, 120.0, 255.0]))
+    def use_mapping(self, high):
+        self._try(self.session.use_mapping, IntensityMapping(0.0, high))
 
     @rule(
         corner=pixels,

@@ -187,7 +187,7 @@ def _check_size(array: ArrayLikeStack, view: StackView, rgb: bool, name: str) ->
 def _decoded_lengths(array: ArrayLikeStack, view: StackView) -> Iterator[int]:
     """Length along every axis of the chunks that one frame touches, in pixels."""
     chunks = getattr(array, "chunksize", None) or getattr(array, "chunks", None) or ()
-    one = {view.frame_axis, *(axis for axis, _ in view.fixed)}
+    one = view.standing(0)
     for axis, length in enumerate(array.shape):
         chunk = int(chunks[axis]) if len(chunks) == len(array.shape) else 1
         yield chunk if axis in one else math.ceil(length / chunk) * chunk

@@ -103,7 +103,8 @@ class Asks:
         for known in state.objects.values():
             for frame in sorted(known.pending):
                 newest = self._newest.get((known.object_id, frame))
-                if newest is None or newest.prompts != known.prompts[frame]:
+                asked = None if newest is None else (newest.prompts, newest.mapping)
+                if asked != (known.prompts[frame], state.mapping):
                     yield known.object_id, known.prompts[frame]
 
     def _is_newest(self, request: PromptRequest) -> bool:

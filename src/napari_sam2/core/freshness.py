@@ -12,13 +12,14 @@ from typing import Literal, NamedTuple
 
 from napari_sam2.core.extent import Extent
 from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.messages import PassId, PropagationRequest
 from napari_sam2.core.plan import Bases, Basis, Span
 from napari_sam2.core.state import ObjectState, SessionState, Tracked
 
 Freshness = Literal["fresh", "moved", "outdated", "missing"]
 """Of a frame: tracking it now would give the same mask; it would start elsewhere, from the same prompts; something
-said since, or another model, has made it out of date; it was never tracked."""
+said since, or another model or contrast, has made it out of date; it was never tracked."""
 
 
 def freshness_of(tracked: Tracked | None, basis: Basis) -> Freshness:
@@ -28,8 +29,12 @@ def freshness_of(tracked: Tracked | None, basis: Basis) -> Freshness:
     old = tracked.basis
     if old == basis:
         return "fresh"
-    rests_on_the_same = old is not None and (old.prompts, old.model) == (basis.prompts, basis.model)
-    return "moved" if rests_on_the_same else "outdated"
+    return "moved" if old is not None and _foundation(old) == _foundation(basis) else "outdated"
+
+
+def _foundation(basis: Basis) -> tuple[object, ...]:
+    """Return all of a basis but where the pass begins."""
+    return basis.prompts, basis.model, basis.mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ def passes_to_track(
 
 class _Look(NamedTuple):
     known: ObjectState
-    rest: tuple[Extent, int]
+    rest: tuple[Extent, int, IntensityMapping | None]
     freshness: ObjectFreshness
 
 
@@ -90,11 +95,13 @@ class FreshnessBook:
 
     def of_object(self, object_id: ObjectId, state: SessionState, model: int) -> ObjectFreshness:
         """Return how an object of `state` stands with regard to a model, by its number."""
-        known, rest = state.objects[object_id], (state.info(object_id).extent, model)
+        known = state.objects[object_id]
+        rest = state.info(object_id).extent, model, state.mapping
         look = self._looks.get(object_id)
         if look is None or look.known is not known or look.rest != rest:
             asked = (state.asked(object_id),)
-            whole = PropagationRequest(0, asked, FrameIndex(0), FrameIndex(self._num_frames))
+            stop = FrameIndex(self._num_frames)
+            whole = PropagationRequest(0, asked, FrameIndex(0), stop, mapping=state.mapping)
             freshness = freshness_of_object(known, Bases(whole, model).passes[object_id])
             look = self._looks[object_id] = _Look(known, rest, freshness)
         return look.freshness

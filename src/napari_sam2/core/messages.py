@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.masks import ObjectMask
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
 
@@ -26,12 +27,14 @@ class PromptRequest:
 
     `generation`: counts up with every change of the session; an answer of an older one is stale.
     `history`: the object's other conditioning frames; only the reference options read it.
+    `mapping`: how the frames are to be seen, None as the segmenter was made.
     """
 
     generation: int
     object_id: ObjectId
     prompts: FramePrompts
     history: ObjectPrompts | None = None
+    mapping: IntensityMapping | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ class PropagationRequest:
     """Carry objects along the frames `start` to `stop` - 1: all that the result depends on.
 
     Conditioning frames themselves are answered as they were prompted and never written by tracking.
-    `only`: the passes that are wanted, None for all.
+    `only`: the passes that are wanted, None for all; `mapping`: how the frames are to be seen, None as the segmenter
+    was made.
     """
 
     generation: int
@@ -58,6 +62,7 @@ class PropagationRequest:
     stop: FrameIndex
     direction: Direction = "both"
     only: frozenset[PassId] | None = None
+    mapping: IntensityMapping | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.messages import Direction, PassId, PropagationRequest
 from napari_sam2.core.prompts import ObjectPrompts
 
@@ -91,13 +92,14 @@ class Basis:
     """All that a tracked mask rests on: equal bases give equal masks.
 
     `prompts`: what was said between the locks around it; `anchor`: where its pass started from; `start`: the first
-    frame of the pass; `model`: counts the models that a session has used.
+    frame of the pass; `model`: counts the models that a session has used; `mapping`: how the frames were seen.
     """
 
     prompts: ObjectPrompts
     anchor: FrameIndex
     start: FrameIndex
     model: int
+    mapping: IntensityMapping | None = None
 
 
 class Bases:
@@ -106,7 +108,8 @@ class Bases:
     def __init__(self, request: PropagationRequest, model: int) -> None:
         self.passes: dict[ObjectId, tuple[tuple[Span, Basis], ...]] = {
             item.object_id: tuple(
-                (span, _basis(item, span, model)) for span in spans_of(item, request)
+                (span, _basis(item, span, model, request.mapping))
+                for span in spans_of(item, request)
             )
             for item in request.objects
         }
@@ -119,9 +122,9 @@ class Bases:
         return None
 
 
-def _basis(item: ObjectPrompts, span: Span, model: int) -> Basis:
+def _basis(item: ObjectPrompts, span: Span, model: int, mapping: IntensityMapping | None) -> Basis:
     start = FrameIndex(span.stop - 1 if span.is_reverse else span.first)
-    return Basis(item.around(start), span.anchor, start, model)
+    return Basis(item.around(start), span.anchor, start, model, mapping)
 
 
 def _all_spans(

@@ -112,7 +112,8 @@ class Propagating(Reading):
             raise PropagationError("no object has a prompt yet", remedy="click one first")
         asked = tuple(self.state.asked(object_id) for object_id in chosen)
         self._generation += 1
-        return PropagationRequest(self._generation, asked, start, stop, direction)
+        mapping = self.state.mapping
+        return PropagationRequest(self._generation, asked, start, stop, direction, mapping=mapping)
 
     def _chosen(self, objects: Iterable[int]) -> tuple[ObjectId, ...]:
         try:

@@ -13,6 +13,7 @@ from napari_sam2.core.engine import Engine
 from napari_sam2.core.errors import PromptError, UnknownObjectError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId, is_whole
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.labels import LazyLabels
 from napari_sam2.core.masks import EMPTY_BOX, Box, PackedMask
 from napari_sam2.core.objects import ObjectInfo
@@ -47,8 +48,9 @@ class Reading(Timeline):
         store: MaskStore | None = None,
         labels_dtype: DTypeLike = np.uint16,
         overlap: OverlapPolicy = "keep",
+        mapping: IntensityMapping | None = None,
     ) -> None:
-        state = SessionState(overlap=check_overlap(overlap))
+        state = SessionState(overlap=check_overlap(overlap), mapping=mapping)
         super().__init__(engine, MemoryMaskStore() if store is None else store, state)
         self.frames = frames
         self.stack_view = StackView.default(3) if stack_view is None else stack_view
@@ -63,6 +65,11 @@ class Reading(Timeline):
     def overlap(self) -> OverlapPolicy:
         """Which run wins where masks of different runs overlap."""
         return self.state.overlap
+
+    @property
+    def mapping(self) -> IntensityMapping | None:
+        """How the frames are seen; None if that was left to whoever made the model."""
+        return self.state.mapping
 
     @property
     def prompts(self) -> tuple[ObjectPrompts, ...]:

@@ -226,5 +226,5 @@ def _ids(request: PropagationRequest) -> set[ObjectId]:
     return {item.object_id for item in request.objects}
 
 
-def _question(request: PropagationRequest) -> tuple[object, ...]:
-    return request.objects, request.start, request.stop, request.direction, request.only
+def _question(request: PropagationRequest) -> PropagationRequest:
+    return replace(request, generation=0)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from napari_sam2.core.extent import Extent
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
@@ -23,6 +24,7 @@ from napari_sam2.core.state import Lock
 __all__ = [
     "Extent",
     "FramePrompts",
+    "IntensityMapping",
     "Lock",
     "ObjectInfo",
     "ObjectPrompts",

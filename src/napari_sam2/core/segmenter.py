@@ -20,8 +20,9 @@ from napari_sam2.core.messages import (
 class Segmenter(Protocol):
     """Answers prompts and carries objects through one stack; lives on one thread.
 
-    A segmenter is bound to its frames and intensity mapping when it is made. Its answers are pure functions of the
-    request (with the `NATIVE` options): it may cache, but nothing asked before changes an answer.
+    A segmenter is bound to its frames when it is made, and to the intensity mapping for requests that name none. Its
+    answers are pure functions of the request (with the `NATIVE` options): it may cache, but nothing asked before
+    changes an answer.
     """
 
     def prompt(self, request: PromptRequest) -> PromptResult:

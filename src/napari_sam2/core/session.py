@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from napari_sam2.core import edits
 from napari_sam2.core.choosing import Choosing
+from napari_sam2.core.contrast import Contrast
 from napari_sam2.core.doubting import Doubting
 from napari_sam2.core.drawing import Drawing
 from napari_sam2.core.errors import PromptError
@@ -24,7 +25,7 @@ from napari_sam2.core.state import Lock, SessionState
 from napari_sam2.core.validation import check_frame
 
 
-class Session(Drawing, Choosing, Overlapping, Organising, Propagating, Doubting):
+class Session(Drawing, Choosing, Overlapping, Contrast, Organising, Propagating, Doubting):
     """Objects, prompts and results of one stack, with undo; everything happens on the thread that made it.
 
     Only `Run.store`, `Run.cancel` and the store itself may be used on other threads. Every action checks its input
@@ -45,6 +46,8 @@ class Session(Drawing, Choosing, Overlapping, Organising, Propagating, Doubting)
         Type of `labels`; object ids beyond it are refused.
     overlap : {"keep", "overwrite", "highest"}
         Which run wins where masks of different runs overlap: the earlier, the later, or the stronger mask.
+    mapping : IntensityMapping, optional
+        How the frames are seen; by default as the model behind the engine was made.
     """
 
     @recorded
@@ -94,7 +97,9 @@ class Session(Drawing, Choosing, Overlapping, Organising, Propagating, Doubting)
             existing = self._checked_existing(saved.existing, saved.protects_existing, taken)
         if saved.highest_id:
             check_label(saved.highest_id, self.labels_dtype)
-        empty = SessionState(overlap=check_overlap(saved.overlap), existing=existing)
+        empty = SessionState(
+            overlap=check_overlap(saved.overlap), existing=existing, mapping=self.state.mapping
+        )
         state = self._filled(empty, saved)
         self._act("open", replace(state, reserved=saved.highest_id))
 

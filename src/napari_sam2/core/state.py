@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.label_stack import PackedLabels
 from napari_sam2.core.objects import PLAIN, ObjectInfo
 from napari_sam2.core.plan import Bases, Basis
@@ -100,6 +101,11 @@ class ObjectState:
         said = self.prompts.with_value(frame, prompts)
         return replace(self, prompts=said, answers=answers, pending=pending)
 
+    def asked_again(self) -> ObjectState:
+        """Return the object waiting for all answers that a model gives; until they come, the old ones stay."""
+        asked = (t for t, said in self.prompts.items() if said.steps[-1].mask is None)
+        return replace(self, pending=frozenset(asked))
+
     def unprompted(self, frame: FrameIndex) -> ObjectState:
         """Return the object without prompts on `frame`, and without its lock, which rests on them."""
         return replace(
@@ -137,7 +143,8 @@ class SessionState:
     """All that undo brings back. An object exists as long as something is said about it.
 
     `infos`: names and the like, also of objects that are still to be prompted; `overlap`: which run wins;
-    `existing`: labels that were there before; `reserved`: ids up to it were handed out before the session was opened.
+    `existing`: labels that were there before; `reserved`: ids up to it were handed out before the session was opened;
+    `mapping`: how the frames are seen, None as the model was given them.
     """
 
     objects: Mapping[ObjectId, ObjectState] = field(default_factory=dict)
@@ -145,6 +152,7 @@ class SessionState:
     overlap: OverlapPolicy = "keep"
     existing: ExistingLabels | None = None
     reserved: int = 0
+    mapping: IntensityMapping | None = None
 
     @property
     def highest_id(self) -> int:
@@ -159,8 +167,13 @@ class SessionState:
             yield from (tracked.key for tracked in known.tracks.values_beside(seen))
 
     def emptied(self) -> SessionState:
-        """Return the state without objects; how overlaps are decided stays."""
-        return SessionState(overlap=self.overlap, existing=self.existing)
+        """Return the state without objects; how overlaps are decided and how frames are seen stays."""
+        return SessionState(overlap=self.overlap, existing=self.existing, mapping=self.mapping)
+
+    def seen_through(self, mapping: IntensityMapping) -> SessionState:
+        """Return the state with another mapping: all that a model answered is to be answered again."""
+        objects = {key: known.asked_again() for key, known in self.objects.items()}
+        return replace(self, objects=objects, mapping=mapping)
 
     def prompts_on(self, object_id: ObjectId, frame: FrameIndex) -> FramePrompts | None:
         """Return what was said about an object on a frame."""
@@ -271,10 +284,14 @@ class SessionState:
         return self.with_object(replace(known, locked=known.locked.without(frame)))
 
     def with_answer(
-        self, object_id: ObjectId, prompts: FramePrompts, answer: RecordKey
+        self,
+        object_id: ObjectId,
+        prompts: FramePrompts,
+        answer: RecordKey,
+        mapping: IntensityMapping | None = None,
     ) -> SessionState:
         """Return the state with the answer to `prompts`, or this very state if it does not wait for it."""
-        if not self.awaits(object_id, prompts):
+        if not self.awaits(object_id, prompts, mapping):
             return self
         return self.with_object(self.objects[object_id].prompted(prompts, answer))
 
@@ -295,10 +312,12 @@ class SessionState:
             changed = replace(changed, pending=changed.pending | {frame})
         return self.with_object(changed)
 
-    def awaits(self, object_id: ObjectId, prompts: FramePrompts) -> bool:
-        """Say whether the answer to exactly these prompts is still to come."""
+    def awaits(
+        self, object_id: ObjectId, prompts: FramePrompts, mapping: IntensityMapping | None = None
+    ) -> bool:
+        """Say whether the answer to exactly these prompts, seen through `mapping`, is still to come."""
         known = self.objects.get(object_id)
-        waiting = known is not None and prompts.frame in known.pending
+        waiting = known is not None and prompts.frame in known.pending and mapping == self.mapping
         return waiting and self.prompts_on(object_id, prompts.frame) == prompts
 
     def joining(

@@ -178,7 +178,7 @@ class Timeline:
         known = self.state.objects[object_id].prompts
         others = tuple(said for frame, said in known.items() if frame != prompts.frame)
         history = ObjectPrompts(object_id, others)
-        return PromptRequest(self._generation, object_id, prompts, history)
+        return PromptRequest(self._generation, object_id, prompts, history, self.state.mapping)
 
     def accept(self, result: PromptResult) -> None:
         """Take the answer to a prompt, on the session's thread.
@@ -190,13 +190,16 @@ class Timeline:
         if ask is None:
             return
         object_id, prompts = ask.request.object_id, ask.request.prompts
-        if not self._history.holds(lambda state: state.awaits(object_id, prompts)):
+        mapping = ask.request.mapping
+        if not self._history.holds(lambda state: state.awaits(object_id, prompts, mapping)):
             return
         self._offers.keep(object_id, prompts, result)
         record = MaskRecord.from_mask(result.mask, prompts.frame, NO_RUN, "prompt")
         key = self._drafts.append(record)
         before = self._history
-        self._history = before.amended(lambda state: state.with_answer(object_id, prompts, key))
+        self._history = before.amended(
+            lambda state: state.with_answer(object_id, prompts, key, mapping)
+        )
         if self._held_answers is None:
             self._announce(before)
             self.prompt_answered.emit(result)

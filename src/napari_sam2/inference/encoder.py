@@ -48,7 +48,7 @@ class FrameEncoder:
         device: torch.device,
         cache_bytes: int,
     ) -> None:
-        self._network, self._frames, self._mapping = network, frames, mapping
+        self._network, self._frames, self.mapping = network, frames, mapping
         self._device = device
         self._last: tuple[int, np.ndarray] | None = None
         self._seen: BoundedCache[Seen] = BoundedCache(
@@ -78,7 +78,7 @@ class FrameEncoder:
         return self._seen.get_or_make((t, view), lambda: self._encode(t, view))
 
     def _encode(self, t: int, view: View) -> Seen:
-        shown = self._mapping.apply(self._read(t)[view.slices])
+        shown = self.mapping.apply(self._read(t)[view.slices])
         side = self._network.config.image_size
         features = self._network.encode_image(to_model_input(shown, side, self._device))
         return Seen(features, is_blank(shown))

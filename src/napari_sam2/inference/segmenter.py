@@ -110,7 +110,7 @@ class Sam2Segmenter:
     frames : FrameSource
         The stack; read one frame at a time.
     mapping : IntensityMapping
-        From the frames' dtype to [0, 1], the same for the whole stack.
+        From the frames' dtype to [0, 1], the same for the whole stack; a request may name another one.
     options : InferenceOptions
         `NATIVE`, or with single switches changed.
     policy : DevicePolicy, optional
@@ -139,13 +139,24 @@ class Sam2Segmenter:
         self._frames, self._options = frames, options
         config = self._network.config
         self._focus = Focus(frames.shape, config.image_size, config.stride, options.focus)
-        device = self._policy.compute
-        self._encoder = FrameEncoder(self._network, frames, mapping, device, cache_bytes)
-        self._conditioner = Conditioner(self._network, self._encoder, self._focus, options, device)
+        self._mapping, self._cache_bytes = mapping, cache_bytes
+        self._take_up(mapping)
+
+    def _look_through(self, mapping: IntensityMapping | None) -> None:
+        """See the frames through `mapping`, None for the one that was given; what another one showed is forgotten."""
+        wanted = self._mapping if mapping is None else mapping
+        if self._encoder.mapping != wanted:
+            self._take_up(wanted)
+
+    def _take_up(self, mapping: IntensityMapping) -> None:
+        device, network = self._policy.compute, self._network
+        self._encoder = FrameEncoder(network, self._frames, mapping, device, self._cache_bytes)
+        self._conditioner = Conditioner(network, self._encoder, self._focus, self._options, device)
 
     def prompt(self, request: PromptRequest) -> PromptResult:
         """Return the mask of one object on its prompted frame, and the candidates not chosen."""
         with torch.inference_mode(), self._policy.autocast():
+            self._look_through(request.mapping)
             answer = self._conditioner.answer(request.prompts)
             mask = self._answered(request.object_id, answer)
             candidates = self._candidates(request.object_id, answer)
@@ -160,12 +171,15 @@ class Sam2Segmenter:
         """Track all objects of the request through the planned frames, or through the rest of them."""
         plan = plan_of(request)
         conditioning = {item.object_id: item for item in request.objects}
+        self._look_through(request.mapping)
         self._conditioner.reserve(request.objects)
         done = resume.done if resume else 0
         passes: dict[ObjectId, Pass] = dict(resume.state) if resume else {}  # type: ignore[call-overload]
         for number, planned in enumerate(plan[done:], start=done + 1):
             # The context is left at every yield: the caller's own torch code runs in between.
             try:
+                # Clicks that came in between may have looked through another mapping.
+                self._look_through(request.mapping)
                 with self._working(cancellation):
                     masks = self._step(planned, conditioning, passes)
             except StoppedError:
