@@ -218,20 +218,15 @@ class LayerBridge:
     @property
     def current_frame(self) -> int | None:
         """The frame that the sliders stand at, if it is one of the session's."""
-        index = current_index(self.image, self._viewer)
+        index = [round(at) for at in current_index(self.image, self._viewer)]
         view = self.session.stack_view
-        if any(round(index[axis]) != at for axis, at in view.fixed):
-            return None
-        frame = 0 if view.frame_axis is None else round(index[view.frame_axis])
+        frame = int(view.frame_at(index)) if view.is_on(index) else -1
         return frame if 0 <= frame < len(self.session.frames) else None
 
     def show_frame(self, frame: int) -> None:
         """Move the sliders to a frame."""
         index = list(current_index(self.image, self._viewer))
-        view = self.session.stack_view
-        moved = dict(view.fixed)
-        if view.frame_axis is not None:
-            moved[view.frame_axis] = frame
+        moved = self.session.stack_view.standing(frame)
         for axis, at in moved.items():
             index[axis] = at
         world = to_world(self.image, self._viewer, index)

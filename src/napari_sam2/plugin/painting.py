@@ -254,8 +254,7 @@ def _pixels_of(change: Any, view: StackView) -> tuple[np.ndarray, ...]:
                 remedy=f"move axis {axis} to {at}, or choose another plane for the stack",
             )
     row, column = index[view.row_axis], index[view.column_axis]
-    frame = np.zeros_like(row) if view.frame_axis is None else index[view.frame_axis]
-    return frame, row, column, np.broadcast_to(np.asarray(value, np.int64), row.shape)
+    return view.frame_at(index), row, column, np.broadcast_to(np.asarray(value, np.int64), row.shape)
 
 
 def _indices_of(change: Any) -> tuple[tuple[np.ndarray, ...], Any]:
