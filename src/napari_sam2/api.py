@@ -27,6 +27,7 @@ from napari_sam2.core.messages import (
 from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.segmenter import Segmenter
 from napari_sam2.core.session import Session as CoreSession
+from napari_sam2.core.volume_segmenter import NUM_BOUND, VolumeSegmenter
 from napari_sam2.io.weights import open_weights, resolve, weights_sha256
 
 logger = logging.getLogger(__name__)
@@ -62,13 +63,25 @@ def make_segmenter(
     *,
     device: DeviceName = "auto",
     options: InferenceOptions = NATIVE,
+    depth: int = 0,
 ) -> Segmenter:
-    """Load a model and bind it to a stack. Imports torch; call it on the thread that will own the model."""
+    """Load a model and bind it to a stack. Imports torch; call it on the thread that will own the model.
+
+    `depth`: frames of a volume, if the stack is a row of volumes; see `StackView`.
+    """
     from napari_sam2.inference.device import DevicePolicy
+    from napari_sam2.inference.embeddings import DEFAULT_BUDGET
     from napari_sam2.inference.segmenter import Sam2Segmenter
 
-    policy = DevicePolicy.choose(device)
-    return Sam2Segmenter(load_model(model).network, frames, mapping, options, policy)
+    policy, network = DevicePolicy.choose(device), load_model(model).network
+    if not depth:
+        return Sam2Segmenter(network, frames, mapping, options, policy)
+    budget = DEFAULT_BUDGET // NUM_BOUND
+    return VolumeSegmenter(
+        frames,
+        depth,
+        lambda stack: Sam2Segmenter(network, stack, mapping, options, policy, budget),
+    )
 
 
 class LazySegmenter:
@@ -151,7 +164,14 @@ class Session(CoreSession):
         mapping = sample_percentiles(frames) if limits is None else _given_limits(limits)
         resolve(model)  # refuse a missing model now, not at the first click
         segmenter = LazySegmenter(
-            lambda: make_segmenter(model, frames, mapping, device=device, options=options)
+            lambda: make_segmenter(
+                model,
+                frames,
+                mapping,
+                device=device,
+                options=options,
+                depth=self.stack_view.depth,
+            )
         )
         self.model, self.options = str(model), options
         core.setdefault("stack_view", frames.stack_view)

@@ -9,10 +9,10 @@ import pytest
 
 from napari_sam2.core import freshness
 from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.bases import Basis
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.freshness import ObjectFreshness, freshness_of
 from napari_sam2.core.intensity import IntensityMapping
-from napari_sam2.core.plan import Basis
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
 from napari_sam2.core.session import Session
 from napari_sam2.core.state import Tracked

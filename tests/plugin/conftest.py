@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from napari_sam2.core.volume_segmenter import VolumeSegmenter
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
 
@@ -151,10 +152,15 @@ def open_desk(make_napari_viewer, qtbot):
         viewer = make_napari_viewer(show=show)
         makers = []
 
-        def make_fake(recipe):
-            segmenter = FakeSegmenter(recipe.frames, **(fake or {}))
+        def bind(frames):
+            segmenter = FakeSegmenter(frames, **(fake or {}))
             makers.append(segmenter)
             return segmenter
+
+        def make_fake(recipe):
+            if recipe.depth:
+                return VolumeSegmenter(recipe.frames, recipe.depth, bind)
+            return bind(recipe.frames)
 
         if image is None:
             image, truth = moving_discs()

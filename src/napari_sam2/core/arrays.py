@@ -203,6 +203,7 @@ def _check_view(view: StackView, shape: tuple[int, ...], name: str) -> None:
             f"layer '{name}' has shape {_text(shape)}, but the stack view names {view.ndim} axes",
             remedy="name the frame, row and column axis and an index for each other axis",
         )
+    view.num_frames(shape)  # its volumes have the depth that the view says
     for axis, index in view.fixed:
         if not 0 <= index < shape[axis]:
             raise ImageError(

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from napari_sam2.core.bases import Bases, Basis
 from napari_sam2.core.extent import Extent
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.messages import PassId, PropagationRequest
-from napari_sam2.core.plan import Bases, Basis, Span
+from napari_sam2.core.plan import Span
 from napari_sam2.core.state import ObjectState, SessionState, Tracked
 
 Freshness = Literal["fresh", "moved", "outdated", "missing"]
@@ -87,10 +88,13 @@ class _Look(NamedTuple):
 
 
 class FreshnessBook:
-    """How every object of a session of `num_frames` frames stands; it is asked often, and looked into once."""
+    """How every object of a session of `num_frames` frames stands; it is asked often, and looked into once.
 
-    def __init__(self, num_frames: int) -> None:
-        self._num_frames = num_frames
+    `depth`: frames of a volume, in a row of volumes.
+    """
+
+    def __init__(self, num_frames: int, depth: int = 0) -> None:
+        self._num_frames, self._depth = num_frames, depth
         self._looks: dict[ObjectId, _Look] = {}
 
     def of_object(self, object_id: ObjectId, state: SessionState, model: int) -> ObjectFreshness:
@@ -101,7 +105,9 @@ class FreshnessBook:
         if look is None or look.known is not known or look.rest != rest:
             asked = (state.asked(object_id),)
             stop = FrameIndex(self._num_frames)
-            whole = PropagationRequest(0, asked, FrameIndex(0), stop, mapping=state.mapping)
+            whole = PropagationRequest(
+                0, asked, FrameIndex(0), stop, mapping=state.mapping, depth=self._depth
+            )
             freshness = freshness_of_object(known, Bases(whole, model).passes[object_id])
             look = self._looks[object_id] = _Look(known, rest, freshness)
         return look.freshness

@@ -53,7 +53,7 @@ class PropagationRequest:
 
     Conditioning frames themselves are answered as they were prompted and never written by tracking.
     `only`: the passes that are wanted, None for all; `mapping`: how the frames are to be seen, None as the segmenter
-    was made.
+    was made; `depth`: frames of a volume, if the stack is a row of volumes (see `core.volumes`), else 0.
     """
 
     generation: int
@@ -63,6 +63,7 @@ class PropagationRequest:
     direction: Direction = "both"
     only: frozenset[PassId] | None = None
     mapping: IntensityMapping | None = None
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from itertools import pairwise
 import numpy as np
 
 from napari_sam2.core.ids import FrameIndex, ObjectId
-from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.messages import Direction, PassId, PropagationRequest
 from napari_sam2.core.prompts import ObjectPrompts
 
@@ -85,46 +84,6 @@ def spans_of(item: ObjectPrompts, request: PropagationRequest) -> Iterator[Span]
         name = PassId(item.object_id, span.anchor, span.is_reverse)
         if first < stop and (request.only is None or name in request.only):
             yield Span(span.anchor, span.is_reverse, first, stop)
-
-
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """All that a tracked mask rests on: equal bases give equal masks.
-
-    `prompts`: what was said between the locks around it; `anchor`: where its pass started from; `start`: the first
-    frame of the pass; `model`: counts the models that a session has used; `mapping`: how the frames were seen.
-    """
-
-    prompts: ObjectPrompts
-    anchor: FrameIndex
-    start: FrameIndex
-    model: int
-    mapping: IntensityMapping | None = None
-
-
-class Bases:
-    """What every frame that a request tracks rests on."""
-
-    def __init__(self, request: PropagationRequest, model: int) -> None:
-        self.passes: dict[ObjectId, tuple[tuple[Span, Basis], ...]] = {
-            item.object_id: tuple(
-                (span, _basis(item, span, model, request.mapping))
-                for span in spans_of(item, request)
-            )
-            for item in request.objects
-        }
-
-    def of(self, object_id: ObjectId, frame: FrameIndex) -> Basis | None:
-        """Return what a frame of an object rests on; None if it is not tracked."""
-        for span, basis in self.passes.get(object_id, ()):
-            if span.first <= frame < span.stop:
-                return basis
-        return None
-
-
-def _basis(item: ObjectPrompts, span: Span, model: int, mapping: IntensityMapping | None) -> Basis:
-    start = FrameIndex(span.stop - 1 if span.is_reverse else span.first)
-    return Basis(item.around(start), span.anchor, start, model, mapping)
 
 
 def _all_spans(

@@ -14,6 +14,7 @@ from napari_sam2.core.reading import Reading
 from napari_sam2.core.recording import recorded
 from napari_sam2.core.run import Run
 from napari_sam2.core.validation import check_frame_range
+from napari_sam2.core.volumes import check_volume_range
 
 
 class Propagating(Reading):
@@ -37,7 +38,8 @@ class Propagating(Reading):
         direction : {"both", "forward", "backward"}
             Where to go from the conditioning frames.
         frames : range or (start, stop), optional
-            Which frames are tracked; all by default.
+            Which frames are tracked; all by default. In a row of volumes (`StackView.volume_axis`) all, or some of one
+            volume; `direction` is then that from volume to volume, or within that one.
         objects : iterable of int, optional
             Which objects; all by default.
 
@@ -91,7 +93,7 @@ class Propagating(Reading):
 
     @cached_property
     def _freshness(self) -> FreshnessBook:
-        return FreshnessBook(len(self.frames))
+        return FreshnessBook(len(self.frames), self.stack_view.depth)
 
     def _freshness_of(self, object: int) -> ObjectFreshness:
         return self._freshness.of_object(self._known(object), self.state, self._model)
@@ -107,13 +109,17 @@ class Propagating(Reading):
                 f"direction must be 'both', 'forward' or 'backward', got {direction!r}"
             )
         start, stop = check_frame_range(frames, len(self.frames))
+        depth = self.stack_view.depth
+        if depth:
+            check_volume_range(start, stop, depth, len(self.frames))
         chosen = self.objects if objects is None else self._chosen(objects)
         if not chosen:
             raise PropagationError("no object has a prompt yet", remedy="click one first")
         asked = tuple(self.state.asked(object_id) for object_id in chosen)
         self._generation += 1
-        mapping = self.state.mapping
-        return PropagationRequest(self._generation, asked, start, stop, direction, mapping=mapping)
+        return PropagationRequest(
+            self._generation, asked, start, stop, direction, mapping=self.mapping, depth=depth
+        )
 
     def _chosen(self, objects: Iterable[int]) -> tuple[ObjectId, ...]:
         try:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from napari_sam2.core.bases import Bases
 from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.engine import Engine
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.messages import FrameResult, PropagationRequest, ResumePoint
-from napari_sam2.core.plan import Bases, num_results, plan_of
+from napari_sam2.core.plan import num_results, plan_of
 from napari_sam2.core.state import RecordKey, SessionState, Tracked
 from napari_sam2.core.store import MaskRecord, MaskStore
 from napari_sam2.core.table import FrameTable
+from napari_sam2.core.volumes import VolumePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Run:
         finish: Callable[[Run], None],
     ) -> None:
         self.request, self.number, self.resume = request, number, resume
-        self.total = num_results(request)
+        self.total = VolumePlan(request).total if request.depth else num_results(request)
         self.done = 0 if resume is None else resume.done
         self._conditioning = {
             (item.object_id, frame) for item in request.objects for frame in item.frame_indices
@@ -198,7 +200,7 @@ class Unfinished:
     def is_part_of(self, request: PropagationRequest, state: SessionState) -> bool:
         """Say whether `request` asks for what is left of this run, if this one only repairs."""
         mine = self.request
-        if mine.only is None or request.only is None or not request.only <= mine.only:
+        if mine.depth or mine.only is None or request.only is None or not request.only <= mine.only:
             return False
         left = plan_of(mine)[self.resume.done :]
         if not {track.object_id for item in left for track in item.tracks} <= _ids(request):

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from napari_sam2.core.bases import Bases, Basis
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.label_stack import PackedLabels
 from napari_sam2.core.objects import PLAIN, ObjectInfo
-from napari_sam2.core.plan import Bases, Basis
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
 from napari_sam2.core.table import FrameTable, OrderedFrameTable
 

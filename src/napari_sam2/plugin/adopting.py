@@ -114,7 +114,8 @@ def as_stack(data: Any, view: StackView) -> ArrayLikeStack:
     index: list[Any] = [slice(None)] * view.ndim
     for axis, at in view.fixed:
         index[axis] = at
-    used = [axis for axis in (view.frame_axis, view.row_axis, view.column_axis) if axis is not None]
+    order = (view.volume_axis, view.frame_axis, view.row_axis, view.column_axis)
+    used = [axis for axis in order if axis is not None]
     array = np.asarray(data)[tuple(index)]
     ordered = array.transpose([sorted(used).index(axis) for axis in used])
-    return ordered if view.frame_axis is not None else ordered[None]
+    return ordered.reshape(-1, *ordered.shape[-2:])

@@ -72,7 +72,8 @@ class Binding:
 
     def _engine(self, worker: SafeWorker) -> WorkerEngine:
         chosen = self._settings
-        recipe = Recipe(chosen.model, self.frames, self._limits, chosen.device, chosen.focus)
+        depth = self.frames.stack_view.depth
+        recipe = Recipe(chosen.model, self.frames, self._limits, chosen.device, chosen.focus, depth)
         return WorkerEngine(worker, recipe, self._refused, self._note_frames)
 
     def _refused(self, generation: int, error: NapariSam2Error) -> None:

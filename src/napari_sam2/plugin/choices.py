@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2.core.axes import StackView
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _AXIS_NAMES = {"t": "time", "z": "depth", "y": "height", "x": "width", "c": "channel"}
 SIZES = ("tiny", "small", "base_plus", "large")
+
+FrameAxis = int | tuple[int, int] | None
+"""Along which axis frames are counted; two of them: through each volume first, then from volume to volume."""
 
 
 def images_of(viewer: ViewerModel) -> tuple[Image, ...]:
@@ -58,10 +62,35 @@ def axis_choices(image: Image) -> tuple[Choice, ...]:
     """Return the axes that frames can be counted along."""
     if image.ndim < 3:
         return (Choice(None, "single image"),)
-    return tuple(
+    lengths = shape_of(image)
+    lines = [
         Choice(axis, f"{_axis_name(image, axis)} · {length} frames")
-        for axis, length in enumerate(shape_of(image))
-    )
+        for axis, length in enumerate(lengths)
+    ]
+    for volume, axis in pairwise(range(image.ndim - 2)):
+        through, then = _axis_name(image, axis), _axis_name(image, volume)
+        lines.append(
+            Choice(
+                (axis, volume),
+                f"{through}, then {then} · {lengths[axis]} × {lengths[volume]}",
+                f"Follow objects through {through} where they are prompted, then along {then} at every place",
+            )
+        )
+    return tuple(lines)
+
+
+def axis_of(view: StackView) -> FrameAxis:
+    """Return which line of `axis_choices` a view is."""
+    if view.volume_axis is None:
+        return view.frame_axis
+    assert view.frame_axis is not None
+    return view.frame_axis, view.volume_axis
+
+
+def is_on_sliders(viewer: ViewerModel, image: Image, axis: FrameAxis) -> bool:
+    """Say whether the viewer has sliders for an axis, or for both."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    return not set(axes) & set(displayed_axes(image, viewer))
 
 
 def _axis_name(image: Image, axis: int) -> str:
@@ -70,19 +99,24 @@ def _axis_name(image: Image, axis: int) -> str:
     return f"axis {axis}" if label.lstrip("-").isdigit() else named
 
 
-def stack_view_of(viewer: ViewerModel, image: Image, axis: int | None) -> StackView:
+def stack_view_of(viewer: ViewerModel, image: Image, axis: FrameAxis) -> StackView:
     """Return how the image is seen as frames along `axis`; other sliders stay where they stand."""
     if axis is None:
         return StackView(None, image.ndim - 2, image.ndim - 1, ())
-    if not 0 <= axis < image.ndim:
-        raise ImageError(f"frame axis {axis} is outside 0..{image.ndim - 1}")
-    shown = [other for other in displayed_axes(image, viewer) if other != axis]
-    others = [other for other in range(image.ndim) if other != axis]
+    counted = axis if isinstance(axis, tuple) else (axis,)
+    for number in counted:
+        if not 0 <= number < image.ndim:
+            raise ImageError(f"frame axis {number} is outside 0..{image.ndim - 1}")
+    shown = [other for other in displayed_axes(image, viewer) if other not in counted]
+    others = [other for other in range(image.ndim) if other not in counted]
     # The two displayed axes are the frame, unless the frame axis itself is displayed.
     rows_and_columns = sorted(shown) if len(shown) == 2 else others[-2:]
     index = current_index(image, viewer)
     fixed = tuple((other, round(index[other])) for other in others if other not in rows_and_columns)
-    return StackView(axis, rows_and_columns[0], rows_and_columns[1], fixed)
+    row, column = rows_and_columns
+    if isinstance(axis, tuple):
+        return StackView(axis[0], row, column, fixed, axis[1], shape_of(image)[axis[0]])
+    return StackView(axis, row, column, fixed)
 
 
 def model_choices() -> tuple[Choice, ...]:

@@ -19,6 +19,7 @@ from napari_sam2.plugin import choices
 from napari_sam2.plugin.actions import KeyBindings, commands_of
 from napari_sam2.plugin.adopting import Adopting
 from napari_sam2.plugin.binding import Binding
+from napari_sam2.plugin.choices import FrameAxis
 from napari_sam2.plugin.downloads import Download
 from napari_sam2.plugin.handwork import Handwork
 from napari_sam2.plugin.lookout import Lookout
@@ -144,7 +145,7 @@ class Controller:
 
     # Images
 
-    def attach(self, image: Image, axis: int | str | None = DEFAULT_AXIS) -> Session:
+    def attach(self, image: Image, axis: FrameAxis | str = DEFAULT_AXIS) -> Session:
         """Annotate an image: begin a session, or take up the one that it has.
 
         Raises
@@ -208,7 +209,7 @@ class Controller:
         with self.reporting():
             self.attach(image)
 
-    def choose_axis(self, axis: int | None) -> None:
+    def choose_axis(self, axis: FrameAxis) -> None:
         """Count frames along another axis; only possible while there is no object."""
         with self.reporting():
             if self.require_session().objects:

@@ -202,13 +202,12 @@ class Brush:
 
 def frames_of(changes: Sequence[Any], view: StackView) -> set[int]:
     """Return the frames on which a stroke lies; see `strokes_of`."""
-    if view.frame_axis is None:
-        return {0}
     found: set[int] = set()
     for change in changes:
-        where = _key_of(change)[view.frame_axis]
-        is_slice = isinstance(where, slice)
-        found.update(range(where.start, where.stop) if is_slice else np.unique(where).tolist())
+        index = _key_of(change)
+        if isinstance(index[0], slice):
+            index = np.ix_(*(np.arange(part.start, part.stop) for part in index))
+        found.update(np.unique(view.frame_at(index)).tolist())
     return found
 
 
@@ -254,7 +253,12 @@ def _pixels_of(change: Any, view: StackView) -> tuple[np.ndarray, ...]:
                 remedy=f"move axis {axis} to {at}, or choose another plane for the stack",
             )
     row, column = index[view.row_axis], index[view.column_axis]
-    return view.frame_at(index), row, column, np.broadcast_to(np.asarray(value, np.int64), row.shape)
+    return (
+        view.frame_at(index),
+        row,
+        column,
+        np.broadcast_to(np.asarray(value, np.int64), row.shape),
+    )
 
 
 def _indices_of(change: Any) -> tuple[tuple[np.ndarray, ...], Any]:

@@ -39,7 +39,7 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
         has_session=True,
         image=binding.image,
         axes=choices.axis_choices(binding.image),
-        axis=session.stack_view.frame_axis,
+        axis=choices.axis_of(session.stack_view),
         axis_locked="Fixed while there are objects" if session.objects else "",
         objects=_rows(binding, controller.active_object),
         has_volumes=binding.sizes.is_volume,

@@ -20,7 +20,8 @@ from napari_sam2.core.segmenter import Segmenter
 class Recipe:
     """All that a segmenter is made from.
 
-    `limits`: the contrast limits of the layer when the session began, or None; `focus`: see `InferenceOptions`.
+    `limits`: the contrast limits of the layer when the session began, or None; `focus`: see `InferenceOptions`;
+    `depth`: frames of a volume, in a row of volumes.
     """
 
     model: str
@@ -28,6 +29,7 @@ class Recipe:
     limits: tuple[float, float] | None = None
     device: str = "auto"
     focus: bool = True
+    depth: int = 0
 
 
 def make_segmenter(recipe: Recipe) -> Segmenter:
@@ -43,7 +45,14 @@ def make_segmenter(recipe: Recipe) -> Segmenter:
 
     mapping = mapping_for(recipe.frames, recipe.limits)
     options = replace(NATIVE, focus=recipe.focus)
-    return make(recipe.model, recipe.frames, mapping, device=recipe.device, options=options)
+    return make(
+        recipe.model,
+        recipe.frames,
+        mapping,
+        device=recipe.device,
+        options=options,
+        depth=recipe.depth,
+    )
 
 
 def mapping_for(frames: FrameSource, limits: tuple[float, float] | None) -> IntensityMapping:

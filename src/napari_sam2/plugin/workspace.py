@@ -11,6 +11,7 @@ from psygnal import Signal
 from napari_sam2.core.errors import NapariSam2Error, PropagationError
 from napari_sam2.plugin import choices
 from napari_sam2.plugin.binding import Binding
+from napari_sam2.plugin.choices import FrameAxis
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.plugin.worker import MakeSegmenter, SafeWorker
 
@@ -93,7 +94,7 @@ class Workspace:
             self._removed.disconnect(self._forget)
 
     def attach(
-        self, image: Image, settings: PluginSettings, axis: int | str | None = DEFAULT_AXIS
+        self, image: Image, settings: PluginSettings, axis: FrameAxis | str = DEFAULT_AXIS
     ) -> Binding:
         """Bind an image: begin a session, or take up the one that it has.
 
@@ -168,8 +169,8 @@ class Workspace:
         session, image = self.binding.session, self.binding.image
         if session.objects or session.undo_action or self.viewer.dims.ndisplay != 2:
             return
-        axis = session.stack_view.frame_axis
-        if axis in choices.displayed_axes(image, self.viewer):
+        axis = choices.axis_of(session.stack_view)
+        if not choices.is_on_sliders(self.viewer, image, axis):
             axis = choices.default_axis(self.viewer, image)
         if choices.stack_view_of(self.viewer, image, axis) != session.stack_view:
             self.attach(image, settings, axis)
