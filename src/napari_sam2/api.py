@@ -81,6 +81,7 @@ def make_segmenter(
         frames,
         depth,
         lambda stack: Sam2Segmenter(network, stack, mapping, options, policy, budget),
+        mapping,
     )
 
 
@@ -97,6 +98,11 @@ class LazySegmenter:
         return self._made
 
     _made: Segmenter | None
+
+    @property
+    def mapping(self) -> IntensityMapping | None:
+        """How frames are seen; see `core.Segmenter`."""
+        return self._segmenter.mapping
 
     def prompt(self, request: PromptRequest) -> PromptResult:
         """Answer a prompt; see `core.Segmenter`."""

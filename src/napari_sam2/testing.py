@@ -102,6 +102,8 @@ class FakeSegmenter:
         Side of the window around an object that masks say was looked at, pixels; 0 says the whole frame.
     room : int, optional
         So many frames can be prepared before others must be forgotten; any number by default.
+    mapping : IntensityMapping, optional
+        What frames are seen through where a request names none; by default they are seen as they are.
 
     Attributes
     ----------
@@ -122,11 +124,12 @@ class FakeSegmenter:
         delay: float = 0.0,
         window: int = 0,
         room: int | None = None,
+        mapping: IntensityMapping | None = None,
     ) -> None:
         self.frames, self.delay, self.window = frames, delay, window
         self.raise_at, self.sleep_at = dict(raise_at or {}), dict(sleep_at or {})
         self.num_calls, self.room = 0, room
-        self._mapping: IntensityMapping | None = None
+        self.mapping = self._mapping = mapping
         self.prepared: list[FrameIndex] = []
         self.prepared_boxes: list[Box | None] = []
 
@@ -141,7 +144,7 @@ class FakeSegmenter:
         Like the network, it has no other candidate for a box.
         """
         self._count_call()
-        prompts, self._mapping = request.prompts, request.mapping
+        prompts, self._mapping = request.prompts, request.mapping or self.mapping
         last = replace(prompts.steps[-1], candidate=0)
         small = self._answer(replace(prompts, steps=(*prompts.steps[:-1], last)))
         masks = small, _grown(small)
@@ -167,7 +170,7 @@ class FakeSegmenter:
             self._count_call()
             if cancellation is not None and cancellation.is_asked:
                 return
-            self._mapping = request.mapping
+            self._mapping = request.mapping or self.mapping
             masks = tuple(self._tracked(planned, said, passes))
             yield FrameResult(planned.frame, masks, len(plan), ResumePoint(number, dict(passes)))
 

@@ -60,6 +60,24 @@ class IntensityMapping:
         return values.astype(np.float32, copy=False)
 
 
+def window(width: float, level: float, name: str) -> IntensityMapping:
+    """Return the mapping of a window of `width` around `level`, as radiologists give them, Hounsfield units."""
+    return IntensityMapping(
+        level - width / 2, level + width / 2, f"{name} window {width:g}/{level:g}"
+    )
+
+
+WINDOWS = {
+    name: window(width, level, name)
+    for name, (width, level) in {
+        "soft tissue": (400, 40),
+        "lung": (1500, -600),
+        "bone": (1800, 400),
+        "brain": (80, 40),
+    }.items()
+}
+"""The usual windows of CT, by name."""
+
 UINT8_MAPPING = IntensityMapping(0.0, 255.0, "8-bit colours as they are")
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.ids import FrameIndex
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.masks import Box
 from napari_sam2.core.messages import (
     FrameResult,
@@ -24,6 +25,10 @@ class Segmenter(Protocol):
     answers are pure functions of the request (with the `NATIVE` options): it may cache, but nothing asked before
     changes an answer.
     """
+
+    @property
+    def mapping(self) -> IntensityMapping | None:
+        """How frames are seen by requests that name no mapping; None if they are taken as they are."""
 
     def prompt(self, request: PromptRequest) -> PromptResult:
         """Return the mask of one object on its prompted frame."""

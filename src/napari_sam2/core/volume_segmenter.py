@@ -11,6 +11,7 @@ import numpy as np
 from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.masks import EMPTY_BOX, Box, ObjectMask, PackedMask
 from napari_sam2.core.messages import (
     FrameResult,
@@ -91,11 +92,18 @@ class VolumeSegmenter:
         Frames of a volume.
     bind : callable
         Makes a segmenter of a stack; all of them should share one network.
+    mapping : IntensityMapping, optional
+        What those segmenters see frames through by themselves.
     """
 
     def __init__(
-        self, frames: FrameSource, depth: int, bind: Callable[[FrameSource], Segmenter]
+        self,
+        frames: FrameSource,
+        depth: int,
+        bind: Callable[[FrameSource], Segmenter],
+        mapping: IntensityMapping | None = None,
     ) -> None:
+        self.mapping = mapping
         self._frames, self._depth, self._bind = frames, depth, bind
         self._bound: OrderedDict[range, Segmenter] = OrderedDict()
 

@@ -139,12 +139,12 @@ class Sam2Segmenter:
         self._frames, self._options = frames, options
         config = self._network.config
         self._focus = Focus(frames.shape, config.image_size, config.stride, options.focus)
-        self._mapping, self._cache_bytes = mapping, cache_bytes
+        self.mapping, self._cache_bytes = mapping, cache_bytes
         self._take_up(mapping)
 
     def _look_through(self, mapping: IntensityMapping | None) -> None:
         """See the frames through `mapping`, None for the one that was given; what another one showed is forgotten."""
-        wanted = self._mapping if mapping is None else mapping
+        wanted = self.mapping if mapping is None else mapping
         if self._encoder.mapping != wanted:
             self._take_up(wanted)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.axes import StackView
@@ -94,6 +94,7 @@ class Binding:
     def open(self) -> None:
         """Show the session in the viewer."""
         self.bridge.open()
+        self.image.events.contrast_limits.connect(self._on_contrast)
         self.session.run_finished.connect(self._note_run)
         self.session.history_changed.connect(self._changed)
         self.session.frame_committed.connect(self._note_frames, max_args=0)
@@ -105,12 +106,17 @@ class Binding:
             run.cancel()
             run.finish()
         self.bridge.close()
+        self.image.events.contrast_limits.disconnect(self._on_contrast)
         for signal, slot in (
             (self.session.run_finished, self._note_run),
             (self.session.history_changed, self._changed),
             (self.session.frame_committed, self._note_frames),
         ):
             signal.disconnect(slot, missing_ok=True)
+
+    def _on_contrast(self, _event: Any = None) -> None:
+        """Say that the image is shown otherwise; the model sees it as before."""
+        self._changed()
 
     def _note_frames(self) -> None:
         """Say once that some pixels cannot be seen; frames are read on the worker's thread, so nobody else does."""

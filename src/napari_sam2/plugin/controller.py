@@ -20,6 +20,7 @@ from napari_sam2.plugin.actions import KeyBindings, commands_of
 from napari_sam2.plugin.adopting import Adopting
 from napari_sam2.plugin.binding import Binding
 from napari_sam2.plugin.choices import FrameAxis
+from napari_sam2.plugin.contrasting import Contrasting
 from napari_sam2.plugin.downloads import Download
 from napari_sam2.plugin.handwork import Handwork
 from napari_sam2.plugin.lookout import Lookout
@@ -76,6 +77,7 @@ class Controller:
         self._mouse: MouseTool | None = None
         self.review, self.shaping, self.running = Review(self), Shaping(self), Running(self)
         self.tools, self.handwork, self.adopting = Tools(self), Handwork(self), Adopting(self)
+        self.contrasting = Contrasting(self)
         self._lookout = Lookout(self)
         self.review.frame_shown.connect(self._lookout.follow)
         self._keys = KeyBindings(commands_of(self))

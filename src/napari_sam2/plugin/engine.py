@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.errors import InferenceError, NapariSam2Error
+from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.masks import Box
 from napari_sam2.core.messages import (
     FrameResult,
@@ -46,6 +47,9 @@ class WorkerEngine:
         self._worker, self._refused, self._changed = worker, refused, changed
         self.num_waiting = 0
         self.is_loaded = False
+        self.mapping: IntensityMapping | None = (
+            None  # what the model sees by itself, once it is loaded
+        )
 
     def move_to(self, worker: SafeWorker) -> None:
         """Send requests to another worker from now on; the earlier one answers no more."""
@@ -57,6 +61,7 @@ class WorkerEngine:
 
         def arrived(reply: Reply) -> None:
             self.is_loaded = reply.kind == "loaded"
+            self.mapping = reply.value if self.is_loaded else self.mapping
             self._changed()
             if reply.kind == "error":
                 failed(reply.value)

@@ -40,6 +40,7 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
         image=binding.image,
         axes=choices.axis_choices(binding.image),
         axis=choices.axis_of(session.stack_view),
+        contrasts=controller.contrasting.choices,
         axis_locked="Fixed while there are objects" if session.objects else "",
         objects=_rows(binding, controller.active_object),
         has_volumes=binding.sizes.is_volume,

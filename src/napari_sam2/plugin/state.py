@@ -72,7 +72,8 @@ class DockState:
     """What the dock shows.
 
     `images`, `axes`, `models`: what can be chosen; `image`, `axis`, `model`: what is. `axis_locked`: why the axis
-    cannot be changed now, or "". `focus`: whether small objects are followed in windows. `download_size`: of the
+    cannot be changed now, or "". `contrasts`: how the model can see the image, first how it does. `focus`: whether
+    small objects are followed in windows. `download_size`: of the
     chosen model in MB if it is not on this computer, else 0. `tool`: what is in hand, see `tools.Tool`; `label_layers`:
     what others labelled; `is_protecting`: whether labels that were there before are shown. `has_volumes`: the sizes of
     objects are those on all frames, not on the shown one. `is_stopped`: the last run was stopped and can be resumed.
@@ -86,6 +87,7 @@ class DockState:
     axes: tuple[Choice, ...] = ()
     axis: object = None
     axis_locked: str = ""
+    contrasts: tuple[Choice, ...] = ()
     models: tuple[Choice, ...] = ()
     model: object = None
     download_size: int = 0

@@ -96,6 +96,7 @@ class SamWidget(QWidget):
         asked = self.controller
         self.image.image_chosen.connect(asked.choose_image)
         self.image.axis_chosen.connect(asked.choose_axis)
+        self.image.contrast_chosen.connect(asked.contrasting.choose)
         self.image.model_chosen.connect(asked.choose_model)
         self.image.focus_chosen.connect(asked.choose_focus)
         self.image.download_asked.connect(asked.download_model)

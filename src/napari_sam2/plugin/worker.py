@@ -256,8 +256,8 @@ class SafeWorker:
             elif isinstance(job, AheadJob):
                 self._prepare(job)
             elif isinstance(job, LoadJob):
-                self._segmenter_of(job.recipe)
-                self._post(Reply(number, "loaded"))
+                made = self._segmenter_of(job.recipe)
+                self._post(Reply(number, "loaded", made.mapping))
             else:
                 done = job.function(lambda value: self._post(Reply(number, "frame", value)))
                 self._post(Reply(number, "end", done))

@@ -10,10 +10,11 @@ from napari_sam2.plugin.state import DockState
 
 
 class ImagePanel(Panel):
-    """Three drop-downs, and a download button when the model is not there yet."""
+    """Four drop-downs, and a download button when the model is not there yet."""
 
     image_chosen = Signal(object)
     axis_chosen = Signal(object)
+    contrast_chosen = Signal(str)
     model_chosen = Signal(str)
     focus_chosen = Signal(bool)
     download_asked = Signal()
@@ -21,7 +22,8 @@ class ImagePanel(Panel):
     def __init__(self) -> None:
         super().__init__()
         form = Form()
-        self.images, self.axes, self.models = map(form.add_choice, ("Image", "Frames", "Model"))
+        names = "Image", "Frames", "Contrast", "Model"
+        self.images, self.axes, self.contrasts, self.models = map(form.add_choice, names)
         self.focus = QCheckBox("Look closely at small objects")
         self.focus.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.focus.setToolTip(
@@ -35,6 +37,7 @@ class ImagePanel(Panel):
         self.column.addWidget(self.download)
         self.images.activated.connect(lambda: self.image_chosen.emit(self.images.chosen))
         self.axes.activated.connect(lambda: self.axis_chosen.emit(self.axes.chosen))
+        self.contrasts.activated.connect(lambda: self.contrast_chosen.emit(self.contrasts.chosen))
         self.models.activated.connect(lambda: self.model_chosen.emit(self.models.chosen))
         # `clicked` is emitted for a person's click only, not when the state is shown.
         self.focus.clicked.connect(self.focus_chosen)
@@ -49,6 +52,9 @@ class ImagePanel(Panel):
         self.axes.setEnabled(len(state.axes) > 1 and is_idle and not state.axis_locked)
         if state.axis_locked:
             self.axes.setToolTip(state.axis_locked)
+        chosen = state.contrasts[0].value if state.contrasts else None
+        self.contrasts.show_choices(state.contrasts, chosen)
+        self.contrasts.setEnabled(len(state.contrasts) > 1 and is_idle)
         self.models.show_choices(state.models, state.model)
         self.models.setEnabled(is_idle)
         self.focus.setChecked(state.focus)
