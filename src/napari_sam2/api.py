@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.axes import StackView
 from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.engine import InlineEngine
@@ -25,8 +24,11 @@ from napari_sam2.core.messages import (
     ResumePoint,
 )
 from napari_sam2.core.options import NATIVE, InferenceOptions
+from napari_sam2.core.placement import Placement
+from napari_sam2.core.planes import Axis
 from napari_sam2.core.segmenter import Segmenter
 from napari_sam2.core.session import Session as CoreSession
+from napari_sam2.core.sources import ImageSource
 from napari_sam2.core.volume_segmenter import NUM_BOUND, VolumeSegmenter
 from napari_sam2.io.weights import open_weights, resolve, weights_sha256
 
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from napari_sam2.inference.device import DeviceName
     from napari_sam2.inference.loading import LoadedWeights
+    from napari_sam2.io.images import OpenedImage
 
 
 def load_model(model: str | Path = "nano") -> LoadedWeights:
@@ -130,10 +133,10 @@ class Session(CoreSession):
     Parameters
     ----------
     image : array or path
-        (T | Z, Y, X), (Y, X), or either with a last axis of 3 when `rgb`; numpy, zarr, dask or a file. Read one
-        frame at a time.
-    axis : int
-        The axis along which objects are propagated.
+        (T | Z, Y, X), (Y, X), or either with a last axis of 3 when `rgb`; numpy, zarr, dask or a file. With more axes,
+        `at`, `channel` or `volumes` say what is meant. Read one frame at a time.
+    axis : int or str
+        The axis along which objects are propagated: its number among the axes that are not fixed, or its name.
     model : str or path
         `nano`, a size (`tiny`, `small`, `base_plus`, `large`), a full name, or a weights file.
     rgb : bool
@@ -144,6 +147,23 @@ class Session(CoreSession):
         Where the network runs.
     options : InferenceOptions
         How the network is used.
+    at : mapping of axis to int, optional
+        Where other axes stand, by name or number: ``{"c": 1, "t": 0}``.
+    channel : int or sequence of int, optional
+        Of the axis called "c": one, or two or three to be seen as colours.
+    volumes : int or str, optional
+        The axis that counts volumes: objects are carried through each volume, then from volume to volume.
+    level : int
+        Of a pyramid in a file, 0 the full resolution.
+    series : str, optional
+        Of a DICOM folder with several, a SeriesInstanceUID or its beginning.
+    stack_view : StackView, optional
+        Exactly these axes, instead of `axis`, `at` and `volumes`.
+
+    Attributes
+    ----------
+    source : ImageSource
+        Where the image came from, with the placement of its axes.
 
     Examples
     --------
@@ -157,16 +177,26 @@ class Session(CoreSession):
     def __init__(
         self,
         image: Any,
-        axis: int = 0,
+        axis: Axis = 0,
         model: str | Path = "nano",
         *,
         rgb: bool = False,
         limits: tuple[float, float] | IntensityMapping | None = None,
         device: DeviceName = "auto",
         options: InferenceOptions = NATIVE,
+        at: Mapping[Axis, int] | None = None,
+        channel: int | Sequence[int] | None = None,
+        volumes: Axis | None = None,
+        level: int = 0,
+        series: str | None = None,
+        stack_view: StackView | None = None,
         **core: Any,
     ) -> None:
-        frames = _open(image, axis, rgb)
+        from napari_sam2.io.images.opening import frames_of
+
+        opened = _open(image, rgb, level, series)
+        frames = frames_of(opened, axis, at=at, channel=channel, volumes=volumes, view=stack_view)
+        self.source = opened.source
         mapping = sample_percentiles(frames) if limits is None else _given_limits(limits)
         resolve(model)  # refuse a missing model now, not at the first click
         segmenter = LazySegmenter(
@@ -180,8 +210,8 @@ class Session(CoreSession):
             )
         )
         self.model, self.options = str(model), options
-        core.setdefault("stack_view", frames.stack_view)
-        super().__init__(frames, InlineEngine(segmenter), mapping=mapping, **core)
+        view, engine = frames.stack_view, InlineEngine(segmenter)
+        super().__init__(frames, engine, stack_view=view, mapping=mapping, **core)
 
     def save(self, path: str | Path) -> None:
         """Write a session file: all that was said, and what the masks depend on besides; see `open`.
@@ -241,6 +271,7 @@ class Session(CoreSession):
         session = cls(
             image,
             axis=file.axis or 0,
+            stack_view=file.stack_view,
             model=name,
             rgb=file.image is not None and file.image.is_rgb,
             limits=file.mapping,
@@ -268,15 +299,22 @@ def _given_limits(limits: tuple[float, float] | IntensityMapping) -> IntensityMa
     return IntensityMapping(low, high)
 
 
-def _open(image: Any, axis: int, rgb: bool) -> ArrayFrames:
-    if isinstance(image, (str, PathLike)):
-        from napari_sam2.io.frames import open_frames
+def _open(image: Any, rgb: bool, level: int, series: str | None) -> OpenedImage:
+    from napari_sam2.io.images import OpenedImage, open_image
 
-        return open_frames(Path(fspath(image)), axis)
+    if isinstance(image, OpenedImage):
+        return image
+    if isinstance(image, (str, PathLike)):
+        return open_image(Path(fspath(image)), level=level, series=series)
     if not (hasattr(image, "shape") and hasattr(image, "dtype")):
         raise ImageError(
             f"an image is an array or a path, got {type(image).__name__}",
             remedy="pass numpy.asarray(image), or the path of a file",
         )
-    ndim = len(image.shape) - rgb
-    return ArrayFrames(image, StackView.default(ndim, axis), rgb=rgb)
+    if rgb and (len(image.shape) < 3 or image.shape[-1] != 3):
+        raise ImageError(
+            f"an RGB image has a last axis of length 3, got shape {tuple(image.shape)}",
+            remedy="drop the alpha channel, or choose one channel",
+        )
+    placement = Placement.plain(len(image.shape) - rgb)
+    return OpenedImage(image, rgb, ImageSource("image", placement))

@@ -12,7 +12,7 @@ import numpy as np
 from napari_sam2.core.arrays import ArrayLikeStack
 from napari_sam2.core.errors import FileFormatError, FrameReadError, LabelsError
 from napari_sam2.io.atomic import replacing
-from napari_sam2.io.frames import (
+from napari_sam2.io.images import (
     TIFF_SUFFIXES,
     is_folder_of_pictures,
     list_pictures,

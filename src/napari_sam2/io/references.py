@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_sam2.core.errors import FileFormatError, FrameReadError
 from napari_sam2.core.references import ReferenceStack, StackKind
-from napari_sam2.io.frames import PICTURE_SUFFIXES, TIFF_SUFFIXES, open_frames
+from napari_sam2.io.images import PICTURE_SUFFIXES, TIFF_SUFFIXES, open_frames
 from napari_sam2.io.masklets import read_labels
 
 IMAGES, ANNOTATIONS = "JPEGImages", "Annotations"

@@ -139,13 +139,17 @@ class ImageModel(StrictModel):
 
 
 class ViewModel(StrictModel):
-    """Which axes of the array are rows and columns, and where all others but the frame axis stand."""
+    """Which axes of the array are rows and columns, and where all others but the frame axis stand.
+
+    `volumes`: in a row of volumes, the axis that counts them and the frames of one.
+    """
 
     rows: Axis
     columns: Axis
     fixed: Annotated[
         tuple[tuple[Axis, Annotated[int, Field(ge=0)]], ...], Field(max_length=32)
     ] = ()
+    volumes: tuple[Axis, Side] | None = None
 
 
 class MappingModel(StrictModel):

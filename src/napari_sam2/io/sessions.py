@@ -189,7 +189,7 @@ def _content(file: SessionFile) -> dict[str, Any]:
             "rgb": file.image.is_rgb,
         },
         "axis": view.frame_axis,
-        "view": {"rows": view.row_axis, "columns": view.column_axis, "fixed": view.fixed},
+        "view": _view_content(view),
         "mapping": _mapping_content(file.mapping),
         "options": None if file.options is None else options_model(file.options).model_dump(),
         "model": None if facts is None else {"name": facts.name, "sha256": facts.sha256},
@@ -204,6 +204,11 @@ def _content(file: SessionFile) -> dict[str, Any]:
         "existing": _existing_content(saved),
     }
     return {key: value for key, value in content.items() if key == "axis" or value is not None}
+
+
+def _view_content(view: StackView) -> dict[str, Any]:
+    content = {"rows": view.row_axis, "columns": view.column_axis, "fixed": view.fixed}
+    return {**content, "volumes": (view.volume_axis, view.depth)} if view.depth else content
 
 
 def _mapping_content(mapping: IntensityMapping | None) -> dict[str, Any] | None:
@@ -236,11 +241,17 @@ def _from_model(model: SessionModel, image: ImageFacts) -> SessionFile:
         _saved(model, image.shape),
         model.axis,
         image,
-        StackView(model.axis, model.view.rows, model.view.columns, model.view.fixed),
+        _view(model),
         None if model.mapping is None else model.mapping.to_mapping(),
         None if options is None else InferenceOptions(**options.model_dump()),
         None if weights is None else ModelFacts(weights.name, weights.sha256),
     )
+
+
+def _view(model: SessionModel) -> StackView:
+    view = model.view
+    volume_axis, depth = view.volumes or (None, 0)
+    return StackView(model.axis, view.rows, view.columns, view.fixed, volume_axis, depth)
 
 
 def _saved(model: SessionModel, shape: tuple[int, int, int]) -> SavedSession:

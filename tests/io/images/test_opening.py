@@ -9,8 +9,8 @@ import zarr
 from skimage.io import imsave
 
 from napari_sam2.core.errors import FileFormatError, FrameReadError, ImageError, NapariSam2Error
-from napari_sam2.io import frames as reading
-from napari_sam2.io.frames import open_frames
+from napari_sam2.io.images import open_frames
+from napari_sam2.io.images import pictures as reading
 
 STACK = np.random.default_rng(0).integers(0, 60_000, (4, 5, 6), np.uint16)
 
@@ -90,8 +90,8 @@ def test_only_the_frame_asked_for_is_decoded(tmp_path, monkeypatch):
     save_folder(tmp_path / "folder", STACK)
     frames = open_frames(tmp_path / "folder")
     read = []
-    real = reading._read_picture
-    monkeypatch.setattr(reading, "_read_picture", lambda path: read.append(path.name) or real(path))
+    real = reading.read_picture
+    monkeypatch.setattr(reading, "read_picture", lambda path: read.append(path.name) or real(path))
     frames.read(2)
     assert read == ["frame_10.png"]
 
@@ -207,9 +207,9 @@ def test_a_picture_of_another_size_is_told_when_it_is_reached(tmp_path):
 
 
 def test_what_cannot_be_opened_lists_what_can(tmp_path):
-    (tmp_path / "a.mp4").write_bytes(b"")
+    (tmp_path / "a.doc").write_bytes(b"")
     with pytest.raises(FileFormatError, match="supported are TIFF"):
-        open_frames(tmp_path / "a.mp4")
+        open_frames(tmp_path / "a.doc")
     with pytest.raises(FileFormatError, match="holds no pictures"):
         open_frames(tmp_path)
     with pytest.raises(FrameReadError, match="there is no file"):

@@ -1,0 +1,49 @@
+"""NRRD: read as a whole, axes reversed as in NIfTI, with its space directions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from napari_sam2.core.errors import ImageError
+from napari_sam2.core.placement import Placement
+from napari_sam2.io.images.opened import OpenedImage, library, opened
+
+NRRD_SUFFIXES = (".nrrd", ".nhdr")
+_LABELS = ("x", "y", "z", "t")
+
+
+def open_nrrd(path: Path) -> OpenedImage:
+    """Read a volume; the file counts (x, y, z), here it is (z, y, x), and the world is reversed with it."""
+    nrrd = library("nrrd", "nrrd", path)
+    data, header = nrrd.read(str(path), index_order="F")
+    if not 2 <= data.ndim <= 4:
+        raise ImageError(f"{path.name} has {data.ndim} axes, {data.shape}; 2 to 4 can be used")
+    return opened(data.T, path, "nrrd", placement=_placement(header, data.ndim))
+
+
+def _placement(header: dict[str, object], ndim: int) -> Placement:
+    matrix = np.eye(ndim + 1)
+    directions, spacings = header.get("space directions"), header.get("spacings")
+    has_space = directions is not None
+    if has_space:
+        rows = np.asarray(
+            directions, np.float64
+        )  # one row an axis of the array; NaN where it is none of space
+        spatial = [axis for axis in range(ndim) if np.isfinite(rows[axis]).all()]
+        for axis in spatial:
+            matrix[spatial, axis] = rows[axis][: len(spatial)]
+        origin = header.get("space origin")
+        if origin is not None:
+            matrix[spatial, -1] = np.asarray(origin, np.float64)[: len(spatial)]
+    elif spacings is not None:
+        steps = np.asarray(spacings, np.float64)
+        matrix[range(ndim), range(ndim)] = np.where(np.isfinite(steps), steps, 1.0)
+    units = ["mm" if has_space else "pixel"] * ndim
+    given = header.get("space units")
+    if isinstance(given, (list, tuple)) and len(given) == ndim:
+        units = [str(unit).strip('"') for unit in given]
+    order = list(range(ndim))[::-1]
+    turned = matrix[np.ix_([*order, ndim], [*order, ndim])]
+    return Placement.of(turned, units[::-1], _LABELS[:ndim][::-1])
