@@ -16,6 +16,7 @@ from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex
 from napari_sam2.core.intensity import IntensityMapping, sample_percentiles
 from napari_sam2.core.masks import Box
+from napari_sam2.core.measures import Measurement, measure
 from napari_sam2.core.messages import (
     FrameResult,
     PromptRequest,
@@ -26,9 +27,11 @@ from napari_sam2.core.messages import (
 from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.planes import Axis
+from napari_sam2.core.results import LabelResult, Score
 from napari_sam2.core.segmenter import Segmenter
 from napari_sam2.core.session import Session as CoreSession
 from napari_sam2.core.sources import ImageSource
+from napari_sam2.core.store import MaskRecord
 from napari_sam2.core.volume_segmenter import NUM_BOUND, VolumeSegmenter
 from napari_sam2.io.weights import open_weights, resolve, weights_sha256
 
@@ -213,6 +216,46 @@ class Session(CoreSession):
         view, engine = frames.stack_view, InlineEngine(segmenter)
         super().__init__(frames, engine, stack_view=view, mapping=mapping, **core)
 
+    @property
+    def result(self) -> LabelResult:
+        """What was found so far, with all that a file of it can hold; see `export`."""
+        scores = {
+            (object_id, frame): _score(self.store.get(key))
+            for object_id, known in self.state.objects.items()
+            for frame in {*known.answers, *known.tracks}
+            if (key := self.state.shown(object_id, frame)) is not None
+        }
+        return LabelResult(
+            self.labels,
+            self.stack_view,
+            self.source,
+            self.infos,
+            scores,
+            self.frames,
+            self.objects,
+        )
+
+    def export(
+        self, path: str | Path, format: str | None = None, *, overwrite: bool = False
+    ) -> Path:
+        """Write what was found to a file or folder that other programs read; return its path.
+
+        The ending says the format: ``.tif``, ``.ome.zarr``, ``.nii.gz``, ``.dcm`` (a segmentation, if the image is
+        DICOM), ``.json`` (COCO), ``.csv`` (measurements). `format` says it for folders: "ctc" or "davis".
+
+        Raises
+        ------
+        FileFormatError, FrameReadError, LabelsError
+            If it cannot be written there, or not in this format; what was there before is as it was.
+        """
+        from napari_sam2.io.exports import export
+
+        return export(self.result, path, format, overwrite=overwrite)
+
+    def measure(self) -> tuple[Measurement, ...]:
+        """Return size, place, brightness and score of every object on every frame on which it is visible."""
+        return tuple(measure(self.result))
+
     def save(self, path: str | Path) -> None:
         """Write a session file: all that was said, and what the masks depend on besides; see `open`.
 
@@ -284,6 +327,10 @@ class Session(CoreSession):
             logger.warning("%s was made with other weights; masks may differ", path)
         session.reopen(file.saved)
         return session
+
+
+def _score(record: MaskRecord) -> Score:
+    return Score(record.object_score, record.iou, record.provenance)
 
 
 def _given_limits(limits: tuple[float, float] | IntensityMapping) -> IntensityMapping:

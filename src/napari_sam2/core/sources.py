@@ -37,12 +37,15 @@ class ImageSource:
         Format of the file; "array" for one in memory.
     path : str or None
         The file or folder, absolute; None for an array in memory.
+    part : str or None
+        Which part of it, where it holds several: the SeriesInstanceUID of a DICOM series.
     """
 
     name: str
     placement: Placement
     kind: SourceKind = "array"
     path: str | None = None
+    part: str | None = None
 
     @property
     def is_medical(self) -> bool:

@@ -160,7 +160,10 @@ def _as_image(pydicom: Any, path: Path, slices: Sequence[Slice]) -> OpenedImage:
     stack = DicomStack(pydicom, ordered)
     is_rgb = ordered[0].samples == 3
     limits = None if is_rgb else ordered[0].window
-    return opened(stack, path, "dicom", is_rgb=is_rgb, placement=placement, limits=limits)
+    part = ordered[0].series or None
+    return opened(
+        stack, path, "dicom", is_rgb=is_rgb, placement=placement, limits=limits, part=part
+    )
 
 
 def _check_alike(path: Path, slices: Sequence[Slice]) -> None:

@@ -51,10 +51,12 @@ def opened(
     is_rgb: bool = False,
     placement: Placement | None = None,
     limits: tuple[float, float] | None = None,
+    part: str | None = None,
 ) -> OpenedImage:
     """Return an opened image; `placement` of all axes but colours, by default that of bare indices."""
     ndim = len(array.shape) - is_rgb
-    source = ImageSource(path.name, placement or Placement.plain(ndim), kind, str(path.resolve()))
+    placed = placement or Placement.plain(ndim)
+    source = ImageSource(path.name, placed, kind, str(path.resolve()), part)
     return OpenedImage(array, is_rgb, source, limits)
 
 
