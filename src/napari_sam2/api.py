@@ -14,7 +14,7 @@ from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import ImageError, OptionError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex
-from napari_sam2.core.intensity import IntensityMapping, sample_percentiles
+from napari_sam2.core.intensity import IntensityMapping, named_window, sample_percentiles
 from napari_sam2.core.masks import Box
 from napari_sam2.core.measures import Measurement, measure
 from napari_sam2.core.messages import (
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from napari_sam2.inference.device import DeviceName
     from napari_sam2.inference.loading import LoadedWeights
     from napari_sam2.io.images import OpenedImage
+    from napari_sam2.io.images.opening import Frames
 
 
 def load_model(model: str | Path = "nano") -> LoadedWeights:
@@ -144,8 +145,9 @@ class Session(CoreSession):
         `nano`, a size (`tiny`, `small`, `base_plus`, `large`), a full name, or a weights file.
     rgb : bool
         The last axis of an array holds colours.
-    limits : tuple of float, or IntensityMapping, optional
-        Intensities that become black and white; default: percentiles 0.5 and 99.5 of a sample of the stack.
+    limits : tuple of float, IntensityMapping or str, optional
+        Intensities that become black and white; default: percentiles 0.5 and 99.5 of a sample of the stack. A name is
+        that of a window: one of `core.intensity.WINDOWS`, or "mr" for percentiles 1 and 99.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the network runs.
     options : InferenceOptions
@@ -184,7 +186,7 @@ class Session(CoreSession):
         model: str | Path = "nano",
         *,
         rgb: bool = False,
-        limits: tuple[float, float] | IntensityMapping | None = None,
+        limits: tuple[float, float] | IntensityMapping | str | None = None,
         device: DeviceName = "auto",
         options: InferenceOptions = NATIVE,
         at: Mapping[Axis, int] | None = None,
@@ -200,7 +202,7 @@ class Session(CoreSession):
         opened = _open(image, rgb, level, series)
         frames = frames_of(opened, axis, at=at, channel=channel, volumes=volumes, view=stack_view)
         self.source = opened.source
-        mapping = sample_percentiles(frames) if limits is None else _given_limits(limits)
+        mapping = sample_percentiles(frames) if limits is None else _given_limits(limits, frames)
         resolve(model)  # refuse a missing model now, not at the first click
         segmenter = LazySegmenter(
             lambda: make_segmenter(
@@ -333,9 +335,13 @@ def _score(record: MaskRecord) -> Score:
     return Score(record.object_score, record.iou, record.provenance)
 
 
-def _given_limits(limits: tuple[float, float] | IntensityMapping) -> IntensityMapping:
+def _given_limits(
+    limits: tuple[float, float] | IntensityMapping | str, frames: Frames
+) -> IntensityMapping:
     if isinstance(limits, IntensityMapping):
         return limits
+    if isinstance(limits, str):
+        return named_window(limits, frames)
     try:
         low, high = (float(limit) for limit in limits)
     except (TypeError, ValueError) as error:

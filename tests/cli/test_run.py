@@ -293,7 +293,8 @@ def wrong(**changes):
         ({"prompts": "image.tif"}, "is not JSON"),
         ({"out": "none/labels.tif"}, "there is no folder"),
         ({"out": "labels.png"}, "end it in .tif"),
-        ({"out": "image.tif"}, "exists; give another name, or --overwrite"),
+        ({"out": "image.tif"}, "image.tif is what is read from"),
+        ({"out": "kept.tif"}, "exists; give another name, or --overwrite"),
         ({"overlay": "o.tif"}, "ends in .png"),
         ({"overlay": "none/o.png"}, "in a folder that exists"),
         ({"model": "giant"}, "choose one of nano"),
@@ -307,6 +308,7 @@ def test_other_wrong_input_is_told_before_any_work(
     refuse, files, tmp_path, random_nano, monkeypatch, changes, message
 ):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "kept.tif").write_bytes(b"kept")
     given = {
         "image": "image.tif",
         "prompts": "prompts.json",

@@ -11,12 +11,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_sam2.cli.console import counted, new_app, progress_bar
-from napari_sam2.cli.options import Device, Focus
-from napari_sam2.core.errors import FileFormatError, LabelsError, OptionError, PromptError
+from napari_sam2.cli.options import (
+    At,
+    Channel,
+    Device,
+    Focus,
+    Level,
+    Series,
+    StackOptions,
+    Volumes,
+    Window,
+)
+from napari_sam2.cli.outputs import Outputs
+from napari_sam2.core.errors import LabelsError, OptionError, PromptError
 from napari_sam2.core.options import NATIVE
 
 if TYPE_CHECKING:
     from napari_sam2.api import Session
+    from napari_sam2.core.intensity import IntensityMapping
     from napari_sam2.io.prompts import FilePrompt, PromptFile
 
 app = new_app()
@@ -26,17 +38,37 @@ app = new_app()
 def run(
     image: Annotated[
         Path,
-        typer.Argument(metavar="IMAGE", help="TIFF, .npy, .npz, zarr, or a folder of pictures."),
+        typer.Argument(
+            metavar="IMAGE",
+            help="TIFF, zarr, NIfTI, DICOM, NRRD, .npy, .npz, a video, or a folder of pictures.",
+        ),
     ],
     prompts: Annotated[Path, typer.Option("--prompts", "-p", help="Prompt file (JSON).")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Labels to write (.tif).")],
+    out: Annotated[
+        list[Path],
+        typer.Option(
+            "--out",
+            "-o",
+            help="What to write: .tif, .ome.zarr, .nii.gz, .dcm, .json (COCO) or .csv; may be repeated.",
+        ),
+    ],
+    format: Annotated[
+        str | None, typer.Option(help="Of --out, where its name does not say it: ctc or davis.")
+    ] = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name that 'models list' shows, or a file.")
     ] = "nano",
     axis: Annotated[
-        int | None,
-        typer.Option(help="Frame axis, where the prompt file names none; by default 0.", min=0),
+        str | None,
+        typer.Option(
+            help="Frame axis, a number or a name, where the prompt file has none; else 0."
+        ),
     ] = None,
+    at: At = None,
+    channel: Channel = None,
+    volumes: Volumes = None,
+    level: Level = 0,
+    series: Series = None,
     direction: Annotated[
         Literal["both", "forward", "backward"], typer.Option(help="From the prompted frames.")
     ] = "both",
@@ -44,6 +76,7 @@ def run(
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="Intensities that become black and white."),
     ] = None,
+    window: Window = None,
     device: Device = "auto",
     focus: Focus = True,
     overlay: Annotated[
@@ -57,7 +90,8 @@ def run(
     ] = False,
 ) -> None:
     """Segment the prompted objects through a whole stack and write the labels."""
-    _check_outputs(out, overlay, overwrite, inputs=(image, prompts))
+    outputs = Outputs.checked(out, format, overlay, overwrite, inputs=(image, prompts))
+    stack = StackOptions.parse(at, channel, volumes, level, series)
     from napari_sam2.io.prompts import read_prompts
 
     file = read_prompts(prompts)
@@ -69,25 +103,29 @@ def run(
         image,
         axis=chosen_axis,
         model=model,
-        limits=limits,
+        limits=_limits(limits, window),
         device=device,
         options=replace(NATIVE, focus=focus),
+        **stack.as_arguments(),
     )
     start = time.perf_counter()
     if overlay is not None:
         check_drawable(session.frames.shape)
-    _check_scales(session, image, file.prompts)
-    propagated = _segment(session, file, direction)
-    seconds = time.perf_counter() - start
-    _write(session, image, out, overlay, chosen_axis, file.prompts)
+    _check_scales(session, file.prompts)
+    with outputs.open(session):
+        propagated = _segment(session, file, direction)
+        seconds = time.perf_counter() - start
+    if overlay is not None:
+        _draw(session, image.name, overlay, file.prompts)
     _report(
         {
-            "labels": str(out),
+            "labels": str(out[0]),
+            "files": [str(path) for path in out],
             "overlay": str(overlay) if overlay else None,
             "image": str(image),
             "model": model,
             "version": _version(),
-            "axis": chosen_axis,
+            "axis": session.stack_view.frame_axis,
             "direction": direction,
             "focus": focus,
             "limits": [session.mapping.low, session.mapping.high],
@@ -104,58 +142,35 @@ def run(
     )
 
 
-def _check_outputs(
-    out: Path, overlay: Path | None, overwrite: bool, inputs: tuple[Path, ...]
-) -> None:
-    """Refuse what cannot be written before hours are spent on it."""
-    from napari_sam2.io.masklets import check_labels_path
-
-    check_labels_path(out)
-    if overlay is not None and (overlay.suffix.lower() != ".png" or not overlay.parent.is_dir()):
-        raise FileFormatError(
-            f"a picture cannot be written to {overlay}",
-            remedy="give a name that ends in .png, in a folder that exists",
-            kept="no file was written",
-        )
-    for path in (out, overlay):
-        if path is not None and path.exists() and not overwrite:
-            raise FileFormatError(
-                f"{path} exists",
-                remedy="give another name, or --overwrite",
-                kept="it was left alone",
-            )
-        if path is not None and any(_is_same(path, given) for given in inputs):
-            raise FileFormatError(
-                f"{path} is what is read from", remedy="give another name", kept="it was left alone"
-            )
+def _limits(
+    limits: tuple[float, float] | None, window: str | None
+) -> tuple[float, float] | IntensityMapping | str | None:
+    if limits is not None and window is not None:
+        raise OptionError("--limits and --window say two things", remedy="give one of them")
+    return limits if window is None else window.replace("-", " ")
 
 
-def _is_same(path: Path, other: Path) -> bool:
-    """Say whether two paths lead to one file, also through a link; a folder holds its pictures."""
-    if not path.exists() or not other.exists():
-        return False
-    return path.samefile(other) or (other.is_dir() and path.parent.samefile(other))
-
-
-def _frame_axis(file: PromptFile, axis: int | None) -> int:
-    if axis is None or axis == file.axis:
+def _frame_axis(file: PromptFile, axis: str | None) -> int | str:
+    chosen = int(axis) if axis is not None and axis.isdecimal() else axis
+    if chosen is None or chosen == file.axis:
         return file.axis
     if file.says_axis:
         raise OptionError(
             f"--axis is {axis}, but the prompt file counts frames along axis {file.axis}",
             remedy="prompts are valid along one axis only; leave --axis out or correct the file",
         )
-    return axis
+    return chosen
 
 
-def _check_scales(session: Session, image: Path, prompts: tuple[FilePrompt, ...]) -> None:
+def _check_scales(session: Session, prompts: tuple[FilePrompt, ...]) -> None:
     """Refuse a mask whose file says that it was drawn on pixels of another size."""
-    from napari_sam2.io.masklets import read_spacing
+    from napari_sam2.io.masklets import Spacing
 
-    known = read_spacing(image)
-    if known is None:
+    placement, view = session.source.placement, session.stack_view
+    if placement.is_plain:
         return
-    frame = known.of_frames(session.stack_view.frame_axis)
+    steps = placement.spacing[view.row_axis], placement.spacing[view.column_axis]
+    frame = Spacing(steps, placement.units[view.column_axis])
     for number, prompt in enumerate(prompts):
         if prompt.mask_spacing is not None and prompt.mask_spacing.differs_from(frame):
             raise PromptError(
@@ -201,21 +216,6 @@ def _add(session: Session, number: int, prompt: FilePrompt) -> None:
         ) from error
 
 
-def _write(
-    session: Session,
-    image: Path,
-    out: Path,
-    overlay: Path | None,
-    axis: int,
-    prompts: tuple[FilePrompt, ...],
-) -> None:
-    from napari_sam2.io.masklets import read_spacing, write_labels
-
-    write_labels(out, _as_image(session, axis), spacing=read_spacing(image))
-    if overlay is not None:
-        _draw(session, image.name, overlay, prompts)
-
-
 def _draw(session: Session, title: str, path: Path, prompts: tuple[FilePrompt, ...]) -> None:
     """Write a picture of the labels over some frames; only those frames are read again."""
     from napari_sam2.cli.pictures import SeenFrames
@@ -233,22 +233,13 @@ def _draw(session: Session, title: str, path: Path, prompts: tuple[FilePrompt, .
         write_png(temporary, picture)
 
 
-def _as_image(session: Session, axis: int) -> Any:
-    """Return the labels with the axes of the image, whose frames may lie along another than the first."""
-    import numpy as np
-
-    if session.stack_view.frame_axis is None:
-        return session.labels[0]
-    return session.labels if axis == 0 else np.moveaxis(np.asarray(session.labels), 0, axis)
-
-
 def _report(report: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report, indent=2))
         return
     objects, frames = counted(len(report["objects"]), "object"), counted(report["frames"], "frame")
     typer.echo(
-        f"{report['labels']}: {objects} on {frames}, "
+        f"{', '.join(report['files'])}: {objects} on {frames}, "
         f"{report['seconds_per_frame']:.2f} s a frame with {report['model']}"
     )
     if not report["propagated"]:

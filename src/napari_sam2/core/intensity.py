@@ -78,6 +78,18 @@ WINDOWS = {
 }
 """The usual windows of CT, by name."""
 
+
+def named_window(name: str, frames: FrameSource) -> IntensityMapping:
+    """Return one of `WINDOWS`, or for "mr" the percentiles 1 and 99 of a stack; `OptionError` for another name."""
+    if name.lower() == "mr":
+        return sample_percentiles(frames, 1, 99)
+    try:
+        return WINDOWS[name.lower()]
+    except KeyError:
+        known = ", ".join((*WINDOWS, "mr"))
+        raise OptionError(f"there is no window '{name}'", remedy=f"there are: {known}") from None
+
+
 UINT8_MAPPING = IntensityMapping(0.0, 255.0, "8-bit colours as they are")
 
 

@@ -108,6 +108,15 @@ class LabelResult:
         counted = (self.num_frames // depth, depth) if depth else (self.num_frames,)
         return (*counted, *self.frame_shape)
 
+    def index_of(self, t: int) -> tuple[int | slice, ...]:
+        """Return where frame `t` lies in the labels in the image's order."""
+        standing = self.view.standing(t)
+        return tuple(standing.get(axis, slice(None)) for axis in self.axes)
+
+    def in_place(self, frame: np.ndarray) -> np.ndarray:
+        """Return a frame (Y, X) with its axes in the image's order."""
+        return frame.T if self.view.is_transposed else frame
+
     @property
     def is_in_order(self) -> bool:
         """Whether frame after frame is how the labels lie in the image's order."""

@@ -25,25 +25,52 @@ _KINDS = {"t": "time", "c": "channel"}
 
 
 def write_ome_zarr(path: Path, result: LabelResult) -> None:
-    """Write the group; what a scale and a translation cannot say of the placement is added as an affine."""
-    import zarr
+    """Write the group, frame by frame; a placement that scale and translation cannot tell is added as an affine."""
+    labels = LabelZarr(path, result)
+    for t in range(result.num_frames):
+        labels.write(t, np.asarray(result.labels[t]))
+    labels.finish(result)
 
-    group = zarr.create_group(path, zarr_format=3, overwrite=True)
-    shape = result.shape
-    array: Any = group.create_array(
-        "0",
-        shape=shape,
-        dtype=result.dtype,
-        chunks=(*(1,) * (len(shape) - 2), *shape[-2:]),
-        fill_value=0,
-        dimension_names=_names(result),
-    )
-    found: set[int] = set()
-    for number, plane in enumerate(result.planes()):
-        found.update(np.unique(plane).tolist())
-        if plane.any():
-            array[(*np.unravel_index(number, shape[:-2]), ...)] = plane
-    group.attrs["ome"] = ome_attributes(result, sorted(found - {0}))
+
+class LabelZarr:
+    """A group of labels that is written frame by frame, in any order; a frame is one chunk.
+
+    Parameters
+    ----------
+    path : Path
+        The group; what is there is replaced.
+    result : LabelResult
+        Says shape, type and axes; its labels are not read.
+    """
+
+    def __init__(self, path: Path, result: LabelResult) -> None:
+        import zarr
+
+        self._group = zarr.create_group(path, zarr_format=3, overwrite=True)
+        self._result = result
+        in_frame = (result.view.row_axis, result.view.column_axis)
+        lengths = zip(result.axes, result.shape, strict=True)
+        self._array: Any = self._group.create_array(
+            "0",
+            shape=result.shape,
+            dtype=result.dtype,
+            chunks=tuple(length if axis in in_frame else 1 for axis, length in lengths),
+            fill_value=0,
+            dimension_names=_names(result),
+        )
+        self._ids: dict[int, frozenset[int]] = {}
+
+    def write(self, t: int, frame: np.ndarray) -> None:
+        """Write the labels (Y, X) of a frame, over earlier ones."""
+        found = frozenset(np.unique(frame).tolist()) - {0}
+        if found or self._ids.get(t):
+            self._array[self._result.index_of(t)] = self._result.in_place(frame)
+        self._ids[t] = found
+
+    def finish(self, result: LabelResult) -> None:
+        """Write what is known in the end: colours and names."""
+        found = sorted(set().union(*self._ids.values()))
+        self._group.attrs["ome"] = ome_attributes(result, found)
 
 
 def ome_attributes(result: LabelResult, object_ids: list[int]) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""Labels on disk while they are found: every frame is written when it is committed, and none is held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from napari_sam2.core.masks import Box
+from napari_sam2.core.results import LabelResult
+from napari_sam2.core.session import Session
+from napari_sam2.io.atomic import replacing_folder
+from napari_sam2.io.exports.ome_zarr import LabelZarr
+
+
+@contextmanager
+def live_labels(session: Session, result: Callable[[], LabelResult], path: Path) -> Iterator[None]:
+    """Write the labels of a session to an OME-Zarr group while work goes on inside; it appears when that ends well.
+
+    Parameters
+    ----------
+    session : Session
+        What is written: what it shows now, and whatever it commits.
+    result : callable
+        Tells about axes and objects, at the beginning and in the end.
+    path : Path
+        The group to make; one that is there is replaced.
+    """
+    with replacing_folder(path) as temporary:
+        labels = LabelZarr(temporary, result())
+
+        def write(frame: int, _box: Box) -> None:
+            labels.write(frame, session.project(frame))
+
+        if session.objects:
+            for frame in range(len(session.frames)):
+                write(frame, (0, 0, 0, 0))
+        session.frame_committed.connect(write)
+        try:
+            yield
+        finally:
+            session.frame_committed.disconnect(write)
+        labels.finish(result())
