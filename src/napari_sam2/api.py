@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2.core.axes import StackView
 from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.engine import InlineEngine
-from napari_sam2.core.errors import ImageError, OptionError
+from napari_sam2.core.errors import FrameReadError, ImageError, OptionError
+from napari_sam2.core.fingerprint import Fingerprint
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex
 from napari_sam2.core.intensity import IntensityMapping, named_window, sample_percentiles
@@ -28,6 +29,7 @@ from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.planes import Axis
 from napari_sam2.core.results import LabelResult, Score
+from napari_sam2.core.saved import Kept
 from napari_sam2.core.segmenter import Segmenter
 from napari_sam2.core.session import Session as CoreSession
 from napari_sam2.core.sources import ImageSource
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from napari_sam2.inference.loading import LoadedWeights
     from napari_sam2.io.images import OpenedImage
     from napari_sam2.io.images.opening import Frames
+    from napari_sam2.io.session_parts import ImagePlace
+    from napari_sam2.io.sessions import SessionFile
 
 
 def load_model(model: str | Path = "nano") -> LoadedWeights:
@@ -200,6 +204,8 @@ class Session(CoreSession):
         from napari_sam2.io.images.opening import frames_of
 
         opened = _open(image, rgb, level, series)
+        self._level = level
+        self._channels = tuple(channel) if isinstance(channel, Sequence) else ()
         frames = frames_of(opened, axis, at=at, channel=channel, volumes=volumes, view=stack_view)
         self.source = opened.source
         mapping = sample_percentiles(frames) if limits is None else _given_limits(limits, frames)
@@ -258,23 +264,33 @@ class Session(CoreSession):
         """Return size, place, brightness and score of every object on every frame on which it is visible."""
         return tuple(measure(self.result))
 
-    def save(self, path: str | Path) -> None:
-        """Write a session file: all that was said, and what the masks depend on besides; see `open`.
+    def save(self, path: str | Path, *, with_masks: bool = True) -> None:
+        """Write a session file: all that was said, what the masks depend on besides, and the masks; see `open`.
+
+        Masks lie in a file beside it, and the session opens without them, too: they can be tracked again.
 
         Raises
         ------
         FileFormatError
             If it cannot be written, or would be larger than what is read; an earlier file is left as it was.
         """
+        from napari_sam2.io.session_parts import ImagePlace
         from napari_sam2.io.sessions import ImageFacts, ModelFacts, SessionFile, write_session
 
-        facts = ImageFacts.of(self.frames)
-        model = ModelFacts(self.model, weights_sha256(self.model))
-        axis = self.stack_view.frame_axis
         write_session(
             path,
             SessionFile(
-                self.saved, axis, facts, self.stack_view, self.mapping, self.options, model
+                self.saved,
+                self.stack_view.frame_axis,
+                ImageFacts.of(self.frames),
+                self.stack_view,
+                self.mapping,
+                self.options,
+                ModelFacts(self.model, weights_sha256(self.model)),
+                ImagePlace(self.source, self._level, self._channels),
+                Fingerprint.of(self.frames),
+                self.kept if with_masks else None,
+                self.log,
             ),
         )
 
@@ -282,21 +298,22 @@ class Session(CoreSession):
     def open(
         cls,
         path: str | Path,
-        image: Any,
+        image: Any = None,
         *,
         model: str | Path | None = None,
         device: DeviceName = "auto",
     ) -> Session:
         """Return a session as it was saved, on the image that it was made on; a prompt file is opened likewise.
 
-        What was prompted is answered again at once; what was tracked comes with `propagate`, to the pixel as it was.
+        All masks are there at once. If they were not saved, or the model or the image is another one, what was prompted
+        is answered again, and what was tracked comes with `propagate`: to the pixel as it was, if nothing has changed.
 
         Parameters
         ----------
         path : str or Path
             A session file, or a prompt file.
-        image : array or path
-            As for `Session`.
+        image : array or path, optional
+            As for `Session`; by default the image that the file names.
         model : str or Path, optional
             Another model than the one that the file names.
         device : {"auto", "cpu", "cuda", "mps"}
@@ -306,6 +323,8 @@ class Session(CoreSession):
         ------
         FileFormatError
             If the file is damaged or of another kind.
+        FrameReadError
+            If its image is not there any more.
         ImageError
             If the image has another shape or type.
         """
@@ -313,8 +332,12 @@ class Session(CoreSession):
 
         file = read_session(path)
         name = model or ("nano" if file.model is None else file.model.name)
+        place = file.place
         session = cls(
-            image,
+            _image_of(path, place) if image is None else image,
+            level=0 if place is None or image is not None else place.level,
+            series=None if place is None or image is not None else _series_of(place),
+            channel=None if place is None or not place.channels else place.channels,
             axis=file.axis or 0,
             stack_view=file.stack_view,
             model=name,
@@ -325,10 +348,49 @@ class Session(CoreSession):
         )
         if file.image is not None:
             file.image.check(session.frames)
-        if file.model is not None and file.model.sha256 not in (None, weights_sha256(name)):
-            logger.warning("%s was made with other weights; masks may differ", path)
-        session.reopen(file.saved)
+        if session._is_as_saved(file, path, name):
+            session.take_up(file.saved, file.kept or Kept(), file.log)
+        else:
+            session.reopen(file.saved)
         return session
+
+    def _is_as_saved(self, file: SessionFile, path: str | Path, model: str | Path) -> bool:
+        """Say whether the masks that a file keeps are those that would be found now; if not, say why not."""
+        if file.notice:
+            logger.warning("%s; they are to be tracked again", file.notice)
+        if file.kept is None:
+            return False
+        if file.model is None or file.model.sha256 not in (None, weights_sha256(model)):
+            logger.warning("%s was made with other weights; masks are to be tracked again", path)
+            return False
+        changed = () if file.fingerprint is None else file.fingerprint.differing(self.frames)
+        if changed:
+            listed = ", ".join(map(str, changed))
+            logger.warning(
+                "the image of %s has changed, at least on frames %s; masks are to be tracked again",
+                path,
+                listed,
+            )
+        return not changed
+
+
+def _image_of(path: str | Path, place: ImagePlace | None) -> Path:
+    """Return the path of the image that a session file names."""
+    if place is None or place.path is None:
+        raise FrameReadError(
+            f"{path} does not say where its image is", remedy="give the image as well"
+        )
+    found = Path(place.path)
+    if not found.exists():
+        raise FrameReadError(
+            f"the image of {path} is not at {found}", remedy="bring it back, or say where it is now"
+        )
+    return found
+
+
+def _series_of(place: ImagePlace) -> str | None:
+    is_folder = place.path is not None and Path(place.path).is_dir()
+    return place.source.part if place.source.kind == "dicom" and is_folder else None
 
 
 def _score(record: MaskRecord) -> Score:

@@ -8,6 +8,7 @@ import zlib
 from base64 import b64decode, b64encode
 from contextlib import suppress
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,7 +251,10 @@ def refining(content):
 
 
 BAD = {
-    "newer": (lambda c: c.update(schema=4), "schema: .*newer napari-sam2"),
+    "newer": (
+        lambda c: c.update(schema=5, version="99.1"),
+        r"schema: 5 is of a newer napari-sam2 \(99\.1\); this is .* up to 4",
+    ),
     "no schema": (lambda c: c.pop("schema"), "schema: field required"),
     "unknown key": (lambda c: c.update(extra=1), "extra: extra inputs"),
     "unknown option": (lambda c: c["options"].update(speed=2), "options.speed"),
@@ -413,3 +417,15 @@ def test_the_file_is_small_and_a_line_tells_a_prompt(tmp_path, good):
     assert sum('"steps"' in line for line in lines) == len(json.loads(good)["prompts"])
     frames = json.loads(good)["existing"]["frames"]
     assert len(zlib.decompress(b64decode(frames[0]))) == 24 * 24 * 4
+
+
+def test_a_file_of_schema_3_is_opened_as_ever():
+    read = read_session(Path(__file__).with_name("old_sessions") / "schema3.sam2.json")
+    assert (read.place, read.fingerprint, read.kept, read.log) == (None, None, None, ())
+    opened = make()
+    opened.reopen(read.saved)
+    list(opened.propagate())
+    assert opened.objects == (1, 2, 3)
+    assert opened.info(1) == ObjectInfo("cell é", "cell")
+    assert [(lock.object_id, lock.frame) for lock in opened.locks] == [(2, 0), (3, 4)]
+    assert read.mapping == MAPPING

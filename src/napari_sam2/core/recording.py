@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -40,6 +40,11 @@ class ActionLog:
         self._lines[self._count] = line
         self._count += 1
         self._tell(line)
+
+    def begin(self, lines: Iterable[str]) -> None:
+        """Go on with the lines of another log, instead of those so far; nobody is told."""
+        self._lines = dict(enumerate(lines))
+        self._count = len(self._lines)
 
     def prepare(self) -> None:
         """Make the line of the action that is going on before it changes anything: a value may have no text."""

@@ -1,15 +1,16 @@
-"""SavedSession: what a session is opened from again; its masks follow from it, the stack and the model."""
+"""SavedSession: what a session is opened from again. Its masks follow from it, the stack and the model, or are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from napari_sam2.core.ids import ObjectId
+from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.label_stack import PackedLabels
 from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.core.prompts import ObjectPrompts
 from napari_sam2.core.state import Lock, OverlapPolicy, SessionState
+from napari_sam2.core.store import MaskRecord, RecordBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +69,54 @@ class SavedSession:
         """Return what an object counts as where masks overlap: less than all runs to come, or `new`."""
         rank = self.ranks.get(object_id)
         return new if rank is None else rank - max(self.ranks.values()) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMask:
+    """A mask that is kept with a session, so that opening it needs no model.
+
+    `rank`: of its run, as in `Kept.ranks`; `passed`: anchor and first frame of the pass that found it, None for an
+    answer to a prompt, and for a tracked mask that was out of date.
+    """
+
+    record: MaskRecord
+    rank: int = 0
+    passed: tuple[FrameIndex, FrameIndex] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The masks of a model in a session. `ranks`: the order of the runs of objects and masks together, from 0."""
+
+    masks: tuple[KeptMask, ...] = ()
+    ranks: Mapping[ObjectId, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        state: SessionState,
+        store: RecordBook,
+        is_good: Callable[[ObjectId, FrameIndex], bool],
+    ) -> Kept:
+        """Return what a model made of a state; `is_good`: whether a tracked mask is not out of date."""
+        standings = {known.standing for known in state.objects.values()}
+        for known in state.objects.values():
+            standings.update(tracked.standing for tracked in known.tracks.values())
+        order = {standing: rank for rank, standing in enumerate(sorted(standings))}
+        masks: list[KeptMask] = []
+        for object_id, known in sorted(state.objects.items()):
+            for frame, key in known.answers.items():
+                record = store.get(key)
+                if record.provenance == "prompt" and frame not in known.pending:
+                    masks.append(KeptMask(record, order[known.standing]))
+            for frame, tracked in known.tracks.items():
+                basis = tracked.basis if is_good(object_id, frame) else None
+                passed = None if basis is None else (basis.anchor, basis.start)
+                masks.append(KeptMask(store.get(tracked.key), order[tracked.standing], passed))
+        ranks = {key: order[known.standing] for key, known in state.objects.items()}
+        return cls(tuple(masks), ranks)
+
+    def standing(self, rank: int) -> int:
+        """Return what a rank counts as in the session that is opened: less than all runs to come."""
+        highest = max((*self.ranks.values(), *(mask.rank for mask in self.masks)), default=0)
+        return rank - highest - 1

@@ -1,4 +1,4 @@
-"""What a session file (schema 3) looks like: one strict model for each of its parts, and the sizes that it may have."""
+"""What a session file (schemas 3 and 4) looks like: a strict model for each of its parts, and how large it may be."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.options import InferenceOptions
+from napari_sam2.core.placement import Placement
 from napari_sam2.core.prompts import FramePrompts, PromptStep
+from napari_sam2.core.sources import SourceKind
 from napari_sam2.core.state import OverlapPolicy
 from napari_sam2.core.validation import MAX_NAME
 from napari_sam2.io.json_files import StrictModel
 from napari_sam2.io.prompts import ObjectModel
 from napari_sam2.io.runs import mask_of, runs_of
 
-SCHEMA = 3
-"""Of files that hold a whole session; 1 and 2 are prompt files."""
+SCHEMA = 4
+"""Of files that hold a whole session, as they are written. Files of schema 3 have no image path, masks and log; 1 and 2
+are prompt files."""
 
 MAX_SIDE = 1 << 20
 MAX_FRAMES = 1 << 24
@@ -31,6 +34,8 @@ Frame = Annotated[int, Field(ge=0, lt=MAX_FRAMES)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Axis = Annotated[int, Field(ge=0, lt=32)]
 Line = Annotated[str, Field(max_length=4 * MAX_NAME)]
+LongLine = Annotated[str, Field(max_length=4096)]
+Place = Annotated[int, Field(ge=0, le=MAX_SIDE)]
 Point = tuple[FiniteFloat, FiniteFloat]
 Pixel = Annotated[int, Field(ge=0, le=MAX_SIDE)]
 Run = Annotated[int, Field(ge=0, le=MAX_PIXELS)]
@@ -184,6 +189,53 @@ class WeightsModel(StrictModel):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
 
+class SourceModel(StrictModel):
+    """Where the image is: its path from the session file and from the root, which part of it, and where it lies.
+
+    `channels`: those that are seen as colours.
+    """
+
+    path: LongLine | None = None
+    absolute: LongLine | None = None
+    name: Line = ""
+    kind: SourceKind = "array"
+    part: Line | None = None
+    level: Annotated[int, Field(ge=0, le=64)] = 0
+    channels: Annotated[tuple[Place, ...], Field(max_length=3)] = ()
+    matrix: Annotated[tuple[tuple[FiniteFloat, ...], ...], Field(max_length=33)] = ()
+    units: Annotated[tuple[Line, ...], Field(max_length=32)] = ()
+    labels: Annotated[tuple[Line, ...], Field(max_length=32)] = ()
+
+    @model_validator(mode="after")
+    def _can_be_placed(self) -> SourceModel:
+        if self.matrix:
+            Placement(self.matrix, self.units, self.labels)
+        return self
+
+
+class FingerprintModel(StrictModel):
+    """Hashes of some frames."""
+
+    frames: Annotated[tuple[Frame, ...], Field(max_length=64)]
+    hashes: Annotated[
+        tuple[Annotated[str, Field(pattern="^[0-9a-f]{32}$")], ...], Field(max_length=64)
+    ]
+
+    @model_validator(mode="after")
+    def _has_a_hash_a_frame(self) -> FingerprintModel:
+        if len(self.frames) != len(self.hashes):
+            raise ValueError(f"has {len(self.hashes)} hashes of {len(self.frames)} frames")
+        return self
+
+
+class MasksModel(StrictModel):
+    """The file of masks beside the session file: its name, its SHA-256, and the order of runs."""
+
+    file: Annotated[str, Field(pattern=r"^[^/\\:\x00-\x1f]{1,255}$")]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    ranks: tuple[tuple[Id, Annotated[int, Field(ge=0, lt=1 << 31)]], ...] = ()
+
+
 class ExistingModel(StrictModel):
     """Labels that were there before: each frame as zlib, base64; `protect`: no mask covers them."""
 
@@ -195,7 +247,7 @@ class ExistingModel(StrictModel):
 class SessionModel(StrictModel):
     """A whole session."""
 
-    schema_: Annotated[Literal[3], Field(alias="schema")]
+    schema_: Annotated[Literal[3, 4], Field(alias="schema")]
     version: Line = ""
     image: ImageModel
     axis: Axis | None
@@ -209,6 +261,10 @@ class SessionModel(StrictModel):
     prompts: tuple[PromptModel, ...] = ()
     locks: tuple[LockModel, ...] = ()
     existing: ExistingModel | None = None
+    source: SourceModel | None = None
+    fingerprint: FingerprintModel | None = None
+    masks: MasksModel | None = None
+    log: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _names_everything_once(self) -> SessionModel:

@@ -6,7 +6,7 @@ import base64
 import json
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from napari_sam2 import __version__
 from napari_sam2.core.axes import StackView
 from napari_sam2.core.errors import FileFormatError, ImageError, NapariSam2Error
+from napari_sam2.core.fingerprint import Fingerprint
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.intensity import IntensityMapping
@@ -24,7 +25,7 @@ from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.objects import PLAIN
 from napari_sam2.core.options import InferenceOptions
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
-from napari_sam2.core.saved import SavedSession
+from napari_sam2.core.saved import Kept, SavedSession
 from napari_sam2.core.state import Lock
 from napari_sam2.core.validation import check_mask
 from napari_sam2.io.atomic import replacing
@@ -36,6 +37,14 @@ from napari_sam2.io.session_models import (
     PromptModel,
     SessionModel,
     options_model,
+)
+from napari_sam2.io.session_parts import (
+    ImagePlace,
+    place_content,
+    place_of,
+    read_kept,
+    remove_older_masks,
+    write_kept,
 )
 
 MAX_BYTES = 256 << 20
@@ -84,7 +93,8 @@ class SessionFile:
     """What a session file says.
 
     `saved`: what a person made, for `Session.reopen`; `axis`: the frame axis, None for a single image. All that the
-    masks depend on besides is None where the file does not say it, as in prompt files.
+    masks depend on besides is None where the file does not say it, as in prompt files. `place`: the image;
+    `kept`: the masks, where they are known; `log`: the actions so far; `notice`: what a person should know of the file.
     """
 
     saved: SavedSession
@@ -94,6 +104,11 @@ class SessionFile:
     mapping: IntensityMapping | None = None
     options: InferenceOptions | None = None
     model: ModelFacts | None = None
+    place: ImagePlace | None = None
+    fingerprint: Fingerprint | None = None
+    kept: Kept | None = field(default=None, repr=False)
+    log: tuple[str, ...] = field(default=(), repr=False)
+    notice: str = ""
 
 
 def write_session(path: str | Path, file: SessionFile) -> None:
@@ -104,8 +119,12 @@ def write_session(path: str | Path, file: SessionFile) -> None:
     FileFormatError
         If it would be larger than `read_session` reads, or cannot be written.
     """
-    path = Path(path).expanduser()
-    data = _to_text(file).encode("utf-8")
+    path = Path(path).expanduser().absolute()
+    try:
+        masks = None if file.kept is None else write_kept(path, file.kept)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    data = _to_text(file, path, masks).encode("utf-8")
     if len(data) > MAX_BYTES:
         raise FileFormatError(
             f"the session would take {len(data) >> 20} MiB, and at most {MAX_BYTES >> 20} MiB are read",
@@ -116,9 +135,14 @@ def write_session(path: str | Path, file: SessionFile) -> None:
         with replacing(path) as temporary:
             temporary.write_bytes(data)
     except OSError as error:
-        raise FileFormatError(
-            f"{path} cannot be written: {error.strerror}", kept="an earlier file was left as it was"
-        ) from error
+        raise _unwritable(path, error) from error
+    remove_older_masks(path, None if masks is None else masks["file"])
+
+
+def _unwritable(path: Path, error: OSError) -> FileFormatError:
+    return FileFormatError(
+        f"{path} cannot be written: {error.strerror}", kept="an earlier file was left as it was"
+    )
 
 
 def read_session(path: str | Path, frames: FrameSource | None = None) -> SessionFile:
@@ -142,15 +166,27 @@ def read_session(path: str | Path, frames: FrameSource | None = None) -> Session
     text, content = read_json(path, MAX_BYTES)
     if isinstance(content, dict) and content.get("schema") in (1, 2):
         return _from_prompts(path, parse_prompts(path, text))
+    _refuse_newer(path, content)
     model = parse(SessionModel, path, text, _remedy)
     image = ImageFacts(model.image.shape, model.image.dtype, model.image.rgb)
     if frames is not None:
         image.check(frames)
     try:
-        return _from_model(model, image)
+        return _from_model(path, model, image)
     except ValueError as error:
         what = error.what if isinstance(error, NapariSam2Error) else str(error)
         raise FileFormatError(f"{path}: {what}", remedy=_DAMAGED) from error
+
+
+def _refuse_newer(path: Path, content: Any) -> None:
+    """Refuse a file of a schema that is not known yet, naming both versions."""
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if type(schema) is int and schema > SCHEMA:
+        raise FileFormatError(
+            f"{path}: schema: {schema} is of a newer napari-sam2 ({content.get('version') or 'unknown'}); "
+            f"this is {__version__}, which reads schemas up to {SCHEMA}",
+            remedy="update napari-sam2 to open it",
+        )
 
 
 _DAMAGED = "the file is damaged, or was changed by hand; take an earlier copy of it"
@@ -159,9 +195,10 @@ _DAMAGED = "the file is damaged, or was changed by hand; take an earlier copy of
 # To text
 
 
-def _to_text(file: SessionFile) -> str:
+def _to_text(file: SessionFile, path: Path, masks: dict[str, Any] | None) -> str:
     """Return the text of a file: a line for each prompt, so that two files can be compared by eye."""
-    lines = [f'"{key}": {_value_text(value)}' for key, value in _content(file).items()]
+    content = _content(file, path.parent, masks)
+    lines = [f'"{key}": {_value_text(value)}' for key, value in content.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
@@ -175,7 +212,7 @@ def _line(value: Any) -> str:
     return json.dumps(value, separators=(", ", ": "), allow_nan=False)
 
 
-def _content(file: SessionFile) -> dict[str, Any]:
+def _content(file: SessionFile, folder: Path, masks: dict[str, Any] | None) -> dict[str, Any]:
     if file.image is None or file.stack_view is None:
         raise FileFormatError("a session is saved with the image that it was made on")
     saved, view, facts = file.saved, file.stack_view, file.model
@@ -202,6 +239,10 @@ def _content(file: SessionFile) -> dict[str, Any]:
             for lock in saved.locks
         ],
         "existing": _existing_content(saved),
+        "source": None if file.place is None else place_content(file.place, folder),
+        "fingerprint": None if file.fingerprint is None else asdict(file.fingerprint),
+        "masks": masks,
+        "log": list(file.log) or None,
     }
     return {key: value for key, value in content.items() if key == "axis" or value is not None}
 
@@ -235,8 +276,11 @@ def _existing_content(saved: SavedSession) -> dict[str, Any] | None:
 # From text
 
 
-def _from_model(model: SessionModel, image: ImageFacts) -> SessionFile:
-    options, weights = model.options, model.model
+def _from_model(path: Path, model: SessionModel, image: ImageFacts) -> SessionFile:
+    options, weights, prints = model.options, model.model, model.fingerprint
+    kept, notice = None, ""
+    if model.masks is not None:
+        kept, notice = read_kept(path, model.masks, image.shape[1:])
     return SessionFile(
         _saved(model, image.shape),
         model.axis,
@@ -245,6 +289,11 @@ def _from_model(model: SessionModel, image: ImageFacts) -> SessionFile:
         None if model.mapping is None else model.mapping.to_mapping(),
         None if options is None else InferenceOptions(**options.model_dump()),
         None if weights is None else ModelFacts(weights.name, weights.sha256),
+        None if model.source is None else place_of(model.source, path.absolute().parent),
+        None if prints is None else Fingerprint(prints.frames, prints.hashes),
+        kept,
+        model.log,
+        notice,
     )
 
 

@@ -1,0 +1,234 @@
+"""Sessions with their masks: opened without a model they are what they were, and an odd file loses masks at most."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from tests.io.test_sessions import FRAMES, acted, actions, everything, file_of, labels, make
+
+from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.engine import InlineEngine
+from napari_sam2.core.errors import FileFormatError
+from napari_sam2.core.fingerprint import Fingerprint
+from napari_sam2.core.placement import Placement
+from napari_sam2.core.session import Session
+from napari_sam2.core.sources import ImageSource
+from napari_sam2.io.session_parts import ImagePlace
+from napari_sam2.io.sessions import read_session, write_session
+
+
+class NoModel(InlineEngine):
+    """Nothing can be asked."""
+
+    def __init__(self):
+        super().__init__(None)
+
+
+def whole_file_of(session):
+    placement = Placement.from_scale((1, -0.3, 0.3), (0, 1, 2), ("s", "um", "um"), ("t", "y", "x"))
+    return replace(
+        file_of(session),
+        place=ImagePlace(ImageSource("stack", placement), 1, (2, 0)),
+        fingerprint=Fingerprint.of(FRAMES),
+        kept=session.kept,
+        log=session.log,
+    )
+
+
+def freshness(session):
+    return {
+        number: (session.is_changed(number), session.stale_frames(number))
+        for number in session.objects
+    }
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(actions)
+def test_a_session_with_its_masks_is_opened_without_a_model(tmp_path_factory, steps):
+    session = acted(steps)
+    path = tmp_path_factory.mktemp("session") / "x.sam2.json"
+    file = whole_file_of(session)
+    write_session(path, file)
+    read = read_session(path, session.frames)
+    assert read == file
+    opened = Session(FRAMES, NoModel())
+    opened.take_up(read.saved, read.kept, read.log)
+    assert everything(opened) == everything(session)
+    assert labels(opened) == labels(session)
+    assert freshness(opened) == freshness(session)
+    assert opened.log == session.log
+    for number in session.objects:
+        for frame in range(len(FRAMES)):
+            one, other = session.record(number, frame), opened.record(number, frame)
+            assert (one is None) == (other is None)
+            assert one is None or replace(one, run=0) == replace(other, run=0)
+    again = path.with_name("again.sam2.json")
+    write_session(again, whole_file_of(opened))
+    assert read_session(again).kept == read.kept
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(actions)
+def test_going_on_after_opening_gives_what_going_on_gives(tmp_path_factory, steps):
+    session = acted(steps)
+    path = tmp_path_factory.mktemp("session") / "x.sam2.json"
+    write_session(path, whole_file_of(session))
+    read = read_session(path)
+    opened = make()
+    opened.take_up(read.saved, read.kept, read.log)
+    if session.objects:
+        for item in (session, opened):
+            list(item.propagate_changed())
+    assert labels(opened) == labels(session)
+
+
+def clicked():
+    session = make()
+    session.add_points(1, 2, [(8, 8)])
+    list(session.propagate())
+    return session
+
+
+def test_opening_is_undone_in_one_step(tmp_path):
+    session = clicked()
+    opened = make()
+    opened.take_up(session.saved, session.kept, session.log)
+    assert opened.undo_action == "open"
+    opened.undo()
+    assert opened.objects == ()
+
+
+def test_masks_lie_beside_the_file_and_those_of_earlier_versions_go(tmp_path):
+    path = tmp_path / "x.sam2.json"
+    session = clicked()
+    write_session(path, whole_file_of(session))
+    (first,) = tmp_path.glob("*.masks")
+    session.add_points(2, 0, [(15, 15)])
+    write_session(path, whole_file_of(session))
+    (second,) = tmp_path.glob("*.masks")
+    assert first != second
+    other = tmp_path / "y.sam2.json"
+    write_session(other, whole_file_of(session))
+    write_session(path, replace(whole_file_of(session), kept=None))
+    assert [item.name[0] for item in tmp_path.glob("*.masks")] == ["y"]
+
+
+def test_when_the_session_file_cannot_be_written_the_earlier_one_has_its_masks(
+    tmp_path, monkeypatch
+):
+    from napari_sam2.io import sessions
+
+    path = tmp_path / "x.sam2.json"
+    session = clicked()
+    write_session(path, whole_file_of(session))
+    before = read_session(path)
+    session.add_points(2, 0, [(15, 15)])
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sessions, "replacing", fail)
+    with pytest.raises(FileFormatError, match="No space left"):
+        write_session(path, whole_file_of(session))
+    assert read_session(path) == before
+    assert before.notice == ""
+
+
+@pytest.mark.parametrize("way", ["gone", "damaged", "of another file"])
+def test_without_its_masks_a_session_is_opened_all_the_same(tmp_path, way):
+    path = tmp_path / "x.sam2.json"
+    write_session(path, whole_file_of(clicked()))
+    (masks,) = tmp_path.glob("*.masks")
+    if way == "gone":
+        masks.unlink()
+    else:
+        masks.write_bytes(masks.read_bytes()[:-3] if way == "damaged" else b"NSAM2MK1")
+    read = read_session(path)
+    assert read.kept is None
+    assert masks.name in read.notice
+    assert read.saved == clicked().saved
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "a\\b", "c:d", "", "x\0y"])
+def test_masks_are_looked_for_beside_the_file_only(tmp_path, name):
+    path = tmp_path / "x.sam2.json"
+    write_session(path, whole_file_of(clicked()))
+    content = json.loads(path.read_text())
+    content["masks"]["file"] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(FileFormatError, match=r"masks\.file"):
+        read_session(path)
+
+
+# The image
+
+
+def place_after(tmp_path, image, session_folder, moved_to=None):
+    source = ImageSource("a.npy", Placement.plain(3), "npy", str(image))
+    session_folder.mkdir(exist_ok=True)
+    path = session_folder / "x.sam2.json"
+    write_session(path, replace(whole_file_of(clicked()), place=ImagePlace(source)))
+    if moved_to is not None:
+        path = path.rename(moved_to / path.name)
+    return read_session(path).place.path
+
+
+def test_the_image_is_found_beside_the_session_or_where_it_was(tmp_path):
+    (tmp_path / "data").mkdir()
+    image = tmp_path / "data" / "a.npy"
+    np.save(image, np.zeros((2, 3, 3)))
+    assert place_after(tmp_path, image, tmp_path / "s") == str(image)
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "s").mkdir()
+    assert place_after(tmp_path, image, tmp_path / "s", tmp_path / "far" / "s") == str(image)
+    (tmp_path / "data").rename(tmp_path / "far" / "data")
+    write = tmp_path / "far" / "s" / "x.sam2.json"
+    assert read_session(write).place.path == str(tmp_path / "far" / "data" / "a.npy")
+
+
+def test_an_image_that_is_nowhere_is_named_where_it_was(tmp_path):
+    image = tmp_path / "a.npy"
+    assert place_after(tmp_path, image, tmp_path / "s") == str(image)
+
+
+@pytest.mark.parametrize("path", ["\\\\server\\share\\a.npy", "//server/a.npy", "https://x/a.npy"])
+def test_an_image_on_another_computer_is_never_opened_by_a_file(tmp_path, path):
+    write_session(tmp_path / "x.sam2.json", whole_file_of(clicked()))
+    content = json.loads((tmp_path / "x.sam2.json").read_text())
+    content["source"] |= {"path": path, "absolute": path}
+    (tmp_path / "x.sam2.json").write_text(json.dumps(content))
+    assert read_session(tmp_path / "x.sam2.json").place.path is None
+
+
+def test_a_fingerprint_names_the_frames_that_are_others():
+    known = Fingerprint.of(FRAMES)
+    assert known.frames == (0, 1, 2, 4, 5)
+    assert known.differing(FRAMES) == ()
+    changed = np.array([FRAMES.read(t) for t in range(len(FRAMES))])
+    changed[4, 0, 0] += 1
+    changed[3] = 0
+    assert known.differing(ArrayFrames(changed)) == (4,)
+    assert known.differing(ArrayFrames(changed[:3])) == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"source": {"kind": "gif"}}, r"source\.kind"),
+        ({"source": {"matrix": [[1.0]], "units": ["a"], "labels": ["b"]}}, "source"),
+        ({"fingerprint": {"frames": [0], "hashes": []}}, "fingerprint"),
+        ({"fingerprint": {"frames": [0], "hashes": ["xyz"]}}, "fingerprint"),
+        ({"masks": {"file": "a", "sha256": "1"}}, r"masks\.sha256"),
+        ({"log": [1]}, "log"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, change, place):
+    path = tmp_path / "x.sam2.json"
+    write_session(path, whole_file_of(clicked()))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(FileFormatError, match=place):
+        read_session(path)
