@@ -302,6 +302,7 @@ class Session(CoreSession):
         *,
         model: str | Path | None = None,
         device: DeviceName = "auto",
+        masks: bool = True,
     ) -> Session:
         """Return a session as it was saved, on the image that it was made on; a prompt file is opened likewise.
 
@@ -318,6 +319,8 @@ class Session(CoreSession):
             Another model than the one that the file names.
         device : {"auto", "cpu", "cuda", "mps"}
             Where the network runs.
+        masks : bool
+            Take up the masks that were saved; otherwise all are to be found again.
 
         Raises
         ------
@@ -348,7 +351,7 @@ class Session(CoreSession):
         )
         if file.image is not None:
             file.image.check(session.frames)
-        if session._is_as_saved(file, path, name):
+        if masks and session._is_as_saved(file, path, name):
             session.take_up(file.saved, file.kept or Kept(), file.log)
         else:
             session.reopen(file.saved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -90,8 +91,10 @@ def frames_of(
     def frames(number: int | None) -> ArrayFrames:
         if number is not None:
             places[channel_axis_of(labels, image.name)] = number
-        chosen = view or choose_view(
-            image.shape, labels, axis, at=places, volumes=volumes, name=image.name
+        chosen = (
+            choose_view(image.shape, labels, axis, at=places, volumes=volumes, name=image.name)
+            if view is None
+            else replace(view, fixed=tuple(sorted({**dict(view.fixed), **places}.items())))
         )
         if isinstance(image.array, FolderStack) and chosen.frame_axis not in (0, None):
             raise ImageError(
