@@ -56,7 +56,7 @@ def test_without_its_masks_too_and_on_another_image(call, saved, tmp_path):
     (tmp_path / "else").mkdir()
     (tmp_path / "stack.npy").rename(tmp_path / "else" / "moved.npy")
     code, _, err = call("run", path, "-o", tmp_path / "l.tif")
-    assert code == 1
+    assert code == 2
     assert "stack.npy; bring it back, or say where it is now" in err
     code, _, err = call(
         "run", path, "--image", tmp_path / "else" / "moved.npy", "-o", tmp_path / "l.tif"
