@@ -56,6 +56,7 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
         marks=binding.quality.marks_of(controller.active_object, binding.stopped_run),
         shows_only_active=binding.bridge.shows_only_active,
         log=session.log,
+        offer=controller.session_files.offer,
         undo_action=session.undo_action,
         redo_action=session.redo_action,
     )

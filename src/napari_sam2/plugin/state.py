@@ -78,7 +78,8 @@ class DockState:
     what others labelled; `is_protecting`: whether labels that were there before are shown. `has_volumes`: the sizes of
     objects are those on all frames, not on the shown one. `is_stopped`: the last run was stopped and can be resumed.
     `scope`: what the next run is about; `overlap`: who wins where masks overlap. `frame`: the one that is shown;
-    `marks`: how all frames of the active object stand; `log`: all actions as Python.
+    `marks`: how all frames of the active object stand; `log`: all actions as Python;
+    `offer`: the question whether to go on with an earlier session.
     """
 
     message: Message
@@ -112,3 +113,4 @@ class DockState:
     undo_action: str = ""
     redo_action: str = ""
     has_session: bool = field(default=False)
+    offer: str = ""
