@@ -45,6 +45,8 @@ class Autosave:
         Returns the settings of the dock.
     failed : callable
         Told once, on the main thread, that saving does not work; and again after it did.
+    path : Path, optional
+        Where the session was saved before, if this is not the first time that its image is chosen.
     """
 
     def __init__(
@@ -52,13 +54,13 @@ class Autosave:
         binding: Binding,
         settings: Callable[[], PluginSettings],
         failed: Callable[[NapariSam2Error], None],
+        path: Path | None = None,
     ) -> None:
         self._binding, self._settings, self._failed = binding, settings, failed
         self._writer = Writer(binding.image, binding.frames)
         self.key = Key.of(binding.image)
-        stamp = datetime.now().strftime(_STAMP)
-        self._own = sessions_folder() / f"{self.key.name}-{self.key.digest}-{stamp}{ENDING}"
-        self.path = self._own
+        self.path = path or self._fresh_path()
+        self._own = self.path if self.path.parent == sessions_folder() else self._fresh_path()
         self._thread: threading.Thread | None = None
         self._error: NapariSam2Error | None = None
         self._is_dirty = self._has_told = False
@@ -68,6 +70,10 @@ class Autosave:
         self._timer.timeout.connect(self._begin)
         binding.session.history_changed.connect(self._note)
         binding.session.frame_committed.connect(self._note, max_args=0)
+
+    def _fresh_path(self) -> Path:
+        stamp = datetime.now().strftime(_STAMP)
+        return sessions_folder() / f"{self.key.name}-{self.key.digest}-{stamp}{ENDING}"
 
     @property
     def is_own(self) -> bool:

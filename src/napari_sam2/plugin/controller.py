@@ -203,7 +203,7 @@ class Controller:
     def _on_unbound(self, binding: Binding) -> None:
         session = binding.session
         self._lookout.leave(binding)
-        self.session_files.leave()
+        self.session_files.leave(binding)
         self.running.leave(session)
         session.notice_given.disconnect(self._on_notice, missing_ok=True)
         self.handwork.unbind(binding)

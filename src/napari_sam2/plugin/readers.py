@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ def _image_layer(path: str, file: SessionFile) -> LayerData:
     from napari_sam2.core.errors import FrameReadError
     from napari_sam2.io.images import open_image
     from napari_sam2.plugin.layers import MARK
-    from napari_sam2.plugin.saving import PATH, layer_arguments
+    from napari_sam2.plugin.saving import SOURCE, layer_arguments
     from napari_sam2.plugin.session_files import TO_OPEN
 
     name = Path(path).name
@@ -93,7 +94,7 @@ def _image_layer(path: str, file: SessionFile) -> LayerData:
         array = np.stack([array[t] for t in range(array.shape[0])])
     arguments: dict[str, Any] = {
         "name": source.name or opened.name,
-        "metadata": {MARK: {TO_OPEN: str(path), PATH: str(place)}},
+        "metadata": {MARK: {TO_OPEN: str(path), SOURCE: replace(source, path=str(place))}},
         "rgb": opened.is_rgb,
         **layer_arguments(source.placement),
     }

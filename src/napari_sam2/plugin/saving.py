@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from napari_sam2.plugin.settings import PluginSettings
 
 
-PATH = "path"
-"""In `layer.metadata[MARK]` of an image that came with a session: its own file."""
+SOURCE = "source"
+"""In `layer.metadata[MARK]` of an image that a reader of ours made: its `ImageSource`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,8 @@ class Key:
 
 def path_of(image: Image) -> str | None:
     """Return the absolute path of the file that a layer was opened from, or None."""
-    path = image.metadata.get(MARK, {}).get(PATH) or image.source.path
+    noted = image.metadata.get(MARK, {}).get(SOURCE)
+    path = noted.path if isinstance(noted, ImageSource) else image.source.path
     if path is None:
         return None
     return str(Path(path).absolute()) if is_local(str(path)) else str(path)
@@ -147,7 +148,10 @@ def path_of(image: Image) -> str | None:
 def placement_of(image: Image) -> Placement:
     """Return where the pixels of a layer lie in the world."""
     units = tuple(str(unit) for unit in image.units)
-    return Placement.of(matrix_of(image), units, tuple(map(str, image.axis_labels)))
+    # napari calls axes without a name "-3", "-2", "-1".
+    told = (str(name) for name in image.axis_labels)
+    labels = tuple("" if name.lstrip("-").isdecimal() else name for name in told)
+    return Placement.of(matrix_of(image), units, labels)
 
 
 def layer_arguments(placement: Placement) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -51,24 +52,27 @@ class SessionFiles:
         self._controller = controller
         self._autosave: Autosave | None = None
         self._offer: Offer | None = None
+        self._paths: weakref.WeakKeyDictionary[Binding, Path] = weakref.WeakKeyDictionary()
 
     # Following
 
     def bind(self, binding: Binding) -> None:
         """Save the session of an image by itself from now on, and offer an earlier one if it has none."""
+        path = self._paths.get(binding)
         self._autosave = Autosave(
-            binding, lambda: self._controller.settings, self._on_autosave_failed
+            binding, lambda: self._controller.settings, self._on_autosave_failed, path
         )
         earlier = [] if binding.session.undo_action else self._autosave.earlier()
         self._offer = None
         if earlier:
             self._offer = Offer(earlier[0], in_words(moment_of(earlier[0]), datetime.now()))
 
-    def leave(self) -> None:
+    def leave(self, binding: Binding) -> None:
         """Save what is not saved yet, and follow the session no more."""
         autosave, self._autosave, self._offer = self._autosave, None, None
         if autosave is not None:
             autosave.close()
+            self._paths[binding] = autosave.path
 
     def _on_autosave_failed(self, error: NapariSam2Error) -> None:
         self._controller.message = Message(
