@@ -66,6 +66,7 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
         can_export=bool(session.objects) and not controller.exporting.is_busy,
         source_kind=source.kind,
         notice=MEDICAL_NOTICE if source.is_medical else "",
+        offer=controller.session_files.offer,
         undo_action=session.undo_action,
         redo_action=session.redo_action,
     )

@@ -1,7 +1,8 @@
-"""Files: what was found is saved for other programs."""
+"""Files: the session is saved to go on with it, and what was found for other programs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import Signal
@@ -26,29 +27,46 @@ _PREFERRED = {"nifti": "NIfTI (*.nii.gz)", "dicom": "DICOM segmentation (*.dcm)"
 
 
 class FilesPanel(Panel):
-    """A button that asks where and in which format, and the notice that medical images come with."""
+    """Two buttons that ask where, and the notice that medical images come with.
 
+    Parameters
+    ----------
+    proposed : callable
+        Returns where the session would be saved.
+    """
+
+    save_asked = Signal(str)
     export_asked = Signal(object, str)
 
-    def __init__(self) -> None:
+    def __init__(self, proposed: Callable[[], Path]) -> None:
         super().__init__()
+        self._proposed = proposed
+        self.save = button("Save session…", tip="Objects, prompts and masks, to be opened again")
         self.export = button(
             "Export\u2026", tip="Save labels, masks or measurements for other programs"
         )
         self.notice = label("", "notice", wraps=True)
-        self.column.addLayout(side_by_side(self.export))
+        self.column.addLayout(side_by_side(self.save, self.export))
         self.column.addWidget(self.notice)
         self.suggestion: Path | None = None
         self._kind = ""
-        self.export.clicked.connect(self._ask)
+        self.save.clicked.connect(lambda: self._choose())
+        self.export.clicked.connect(lambda: self._ask())
 
     def show_state(self, state: DockState) -> None:
-        """Be usable once there is an object."""
+        """Be usable once there is something to save."""
+        self.save.setEnabled(bool(state.log))
         self.suggestion, self._kind = state.export_suggestion, state.source_kind
         self.export.setEnabled(bool(state.objects) and state.can_export)
         self.notice.setText(state.notice)
         self.notice.setVisible(bool(state.notice))
         self.setVisible(state.has_session)
+
+    def _choose(self) -> None:
+        ending = "SAM 2 session (*.sam2.json)"
+        path, _ = QFileDialog.getSaveFileName(self, "Save session", str(self._proposed()), ending)
+        if path:
+            self.save_asked.emit(_with_ending(path, ".sam2.json"))
 
     def _ask(self) -> None:
         preferred = _PREFERRED.get(self._kind, next(iter(_FILTERS)))
