@@ -1,0 +1,193 @@
+"""Real worker processes: what happens to those that die, to what kills them, and who can hear them."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import psutil
+import pytest
+from tests.batch.fake_work import contents, fake_work, refusing_work, troubled_work
+
+from napari_sam2.batch import cluster
+from napari_sam2.batch.driving import Drive, ThisProcess
+from napari_sam2.batch.plan import find_jobs, make_plan
+from napari_sam2.batch.tasks import num_tries
+from napari_sam2.core.errors import OptionError
+
+pytest.importorskip("distributed")
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two processes for all tests here; those that are killed are replaced."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with cluster.local_client(2) as connected:
+        yield connected
+
+
+@pytest.fixture(autouse=True)
+def two_workers(client):
+    client.wait_for_workers(2, timeout=60)
+
+
+def on(client, jobs, out, work=fake_work, existing="refuse"):
+    return Drive(make_plan(jobs, out, existing), cluster.DaskCrew(client, work)).run()
+
+
+def in_one_process(jobs, out):
+    assert Drive(make_plan(jobs, out), ThisProcess(fake_work)).run().is_complete
+    return contents(out)
+
+
+@pytest.mark.parametrize("names", [("a", "b", "killed", "c"), ("torn", "slow-1", "slow-2")])
+def test_a_worker_killed_in_the_middle_changes_no_byte_of_the_output(
+    client, add_stack, inputs, tmp_path, names
+):
+    for seed, name in enumerate(names):
+        add_stack(name, seed)
+    jobs = find_jobs(inputs)
+    summary = on(client, jobs, tmp_path / "out", troubled_work)
+    assert summary.is_complete, summary.failures
+    assert list((tmp_path / "out").glob("*.marker")), "nobody was killed"
+    assert contents(tmp_path / "out") == in_one_process(jobs, tmp_path / "one")
+
+
+def test_a_poison_item_is_set_aside_after_two_tries_and_all_others_finish(
+    client, add_stack, inputs, tmp_path
+):
+    names = ("a", "abort", "b", "c", "d")
+    for seed, name in enumerate(names):
+        add_stack(name, seed)
+    plan = make_plan(find_jobs(inputs), tmp_path / "out")
+    summary = Drive(plan, cluster.DaskCrew(client, troubled_work)).run()
+    assert summary.states == {name: "failed" if name == "abort" else "done" for name in names}
+    (item,) = (item for item in summary.to_json()["items"] if item["state"] == "failed")
+    assert (item["error"], item["tries"]) == ("worker-lost", 2)
+    assert "ended 2 times without a word" in item["cause"]
+    (task,) = (job.task for job in plan.jobs if job.task.spec.name == "abort")
+    assert num_tries(task) == 2
+
+
+def test_a_stack_split_over_workers_has_the_labels_of_the_unsplit_one(
+    client, add_stack, inputs, tmp_path
+):
+    from dataclasses import replace
+
+    add_stack("killed", num_objects=4)
+    (job,) = find_jobs(inputs)
+    summary = on(client, [replace(job, split_objects=1)], tmp_path / "out", troubled_work)
+    assert summary.is_complete, summary.failures
+    assert contents(tmp_path / "out") == in_one_process([job], tmp_path / "one")
+
+
+def test_the_same_tasks_submitted_twice_have_one_winner(client, add_stack, inputs, tmp_path):
+    add_stack("slow-1")
+    add_stack("slow-2", seed=1)
+    plan = make_plan(find_jobs(inputs), tmp_path / "out")
+    crew = cluster.DaskCrew(client, troubled_work)
+    for job in plan.jobs * 2:
+        crew.submit(job.task)
+    ends = [crew.next_done() for _ in range(4)]
+    states = sorted((task.spec.name, outcome.state) for task, outcome in ends)
+    assert states == [
+        (name, state) for name in ("slow-1", "slow-2") for state in ("already", "done")
+    ]
+    assert all(job.task.is_done() for job in plan.jobs)
+
+
+def test_a_worker_that_cannot_do_the_work_says_why(client, add_stack, inputs, tmp_path):
+    add_stack("a")
+    summary = on(client, find_jobs(inputs), tmp_path / "out", refusing_work)
+    assert "ModuleNotFoundError" in summary.failures["a"][1].cause
+
+
+def test_a_local_cluster_listens_on_loopback_only_and_has_no_dashboard(client):
+    own = psutil.Process()
+    workers = [psutil.Process(pid) for pid in client.run(_pid).values()]
+    assert len(workers) == 2
+    listening = [
+        connection.laddr
+        for process in {own, *workers, *own.children(recursive=True)}
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= 3
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+    assert client.dashboard_link in (None, "")
+
+
+def _pid():
+    import os
+
+    return os.getpid()
+
+
+def test_workers_compute_on_one_thread_of_dask_each(client):
+    assert set(client.nthreads().values()) == {1}
+
+
+def test_a_scheduler_that_dies_ends_the_batch_with_a_hint(add_stack, inputs, tmp_path, monkeypatch):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, asyncio\n"
+        "from distributed import Scheduler\n"
+        "async def main():\n"
+        "    async with Scheduler(host='127.0.0.1', dashboard=False) as s:\n"
+        "        print(s.address, flush=True)\n"
+        "        await s.finished()\n"
+        "asyncio.run(main())\n"
+    )
+    scheduler = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        address = scheduler.stdout.readline().strip()
+        add_stack("a")
+        plan = make_plan(find_jobs(inputs), tmp_path / "out")
+        with cluster.remote_client(address, is_insecure_allowed=True) as client:
+            crew = cluster.DaskCrew(client, fake_work)
+            crew.submit(plan.jobs[0].task)
+            time.sleep(0.2)
+            scheduler.kill()
+            with pytest.raises(cluster.LostClusterError, match="--resume"):
+                crew.next_done()
+    finally:
+        scheduler.kill()
+        scheduler.wait()
+        scheduler.stdout.close()
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "127.0.0.1:8786", "http://x", ""])
+def test_a_scheduler_without_tls_is_refused_before_anything_is_sent(address):
+    with pytest.raises(OptionError, match="does not speak TLS"):
+        with cluster.remote_client(address):
+            pass
+    cluster.check_scheduler(address, is_insecure_allowed=True)
+
+
+def test_certificates_that_are_missing_are_named():
+    with pytest.raises(OptionError, match="ca-file"):
+        with cluster.remote_client("tls://127.0.0.1:9"):
+            pass
+
+
+def test_a_scheduler_that_is_not_there_is_a_clear_error(monkeypatch):
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
+    with pytest.raises(cluster.LostClusterError, match="cannot be reached"):
+        with cluster.remote_client("tcp://127.0.0.1:9", is_insecure_allowed=True):
+            pass
+
+
+def test_without_dask_several_processes_are_refused_and_none_are_started_by_default(monkeypatch):
+    monkeypatch.setattr(cluster, "is_available", lambda: False)
+    assert cluster.default_workers(5) == 0
+    with pytest.raises(cluster.MissingExtraError, match=r'pip install "napari-sam2\[dask\]"'):
+        with cluster.local_client(2):
+            pass
+
+
+def test_cores_are_shared_out(monkeypatch):
+    monkeypatch.setattr(cluster, "num_cores", lambda: 12)
+    assert [cluster.default_workers(n) for n in (1, 5, 100)] == [1, 5, 6]
+    assert [cluster.threads_of(n) for n in (0, 1, 5, 100)] == [12, 12, 2, 1]
