@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import logging
+import os
+import shutil
+import subprocess
+import sys
 import time
+import urllib.error
+import urllib.request
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -21,7 +27,6 @@ pytest.importorskip("distributed")
 @pytest.fixture(scope="module")
 def client():
     """Two processes for all tests here; those that are killed are replaced."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with cluster.local_client(2) as connected:
         yield connected
 
@@ -72,8 +77,6 @@ def test_a_poison_item_is_set_aside_after_two_tries_and_all_others_finish(
 def test_a_stack_split_over_workers_has_the_labels_of_the_unsplit_one(
     client, add_stack, inputs, tmp_path
 ):
-    from dataclasses import replace
-
     add_stack("killed", num_objects=4)
     (job,) = find_jobs(inputs)
     summary = on(client, [replace(job, split_objects=1)], tmp_path / "out", troubled_work)
@@ -102,7 +105,7 @@ def test_a_worker_that_cannot_do_the_work_says_why(client, add_stack, inputs, tm
     assert "ModuleNotFoundError" in summary.failures["a"][1].cause
 
 
-def test_a_local_cluster_listens_on_loopback_only_and_has_no_dashboard(client):
+def test_a_local_cluster_listens_on_loopback_only(client):
     own = psutil.Process()
     workers = [psutil.Process(pid) for pid in client.run(_pid).values()]
     assert len(workers) == 2
@@ -114,12 +117,27 @@ def test_a_local_cluster_listens_on_loopback_only_and_has_no_dashboard(client):
     ]
     assert len(listening) >= 3
     assert {address.ip for address in listening} == {"127.0.0.1"}
-    assert client.dashboard_link in (None, "")
+
+
+def test_the_http_servers_of_dask_have_nothing_to_tell(client):
+    info = client.scheduler_info(n_workers=-1)
+    ports = [info["services"]["dashboard"]]
+    ports += [worker["services"]["dashboard"] for worker in info["workers"].values()]
+    assert len(ports) == 3
+    for port in ports:
+        for page in (
+            "",
+            "status",
+            "health",
+            "info/main/workers.html",
+            "metrics",
+            "json/counts.json",
+        ):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=10)
 
 
 def _pid():
-    import os
-
     return os.getpid()
 
 
@@ -127,10 +145,7 @@ def test_workers_compute_on_one_thread_of_dask_each(client):
     assert set(client.nthreads().values()) == {1}
 
 
-def test_a_scheduler_that_dies_ends_the_batch_with_a_hint(add_stack, inputs, tmp_path, monkeypatch):
-    import subprocess
-    import sys
-
+def test_a_scheduler_that_dies_ends_the_batch_with_a_hint(add_stack, inputs, tmp_path):
     code = (
         "import sys, asyncio\n"
         "from distributed import Scheduler\n"
@@ -156,6 +171,75 @@ def test_a_scheduler_that_dies_ends_the_batch_with_a_hint(add_stack, inputs, tmp
         scheduler.kill()
         scheduler.wait()
         scheduler.stdout.close()
+
+
+TLS_CLUSTER = """
+import sys
+from distributed import LocalCluster, Security
+
+def main():
+    cert, key = sys.argv[1:]
+    files = {f"tls_{who}_{what}": file for who in ("scheduler", "worker", "client")
+             for what, file in (("cert", cert), ("key", key))}
+    security = Security(tls_ca_file=cert, require_encryption=True, **files)
+    with LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", protocol="tls://",
+                      dashboard_address=None, security=security) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """Somebody's own cluster, which speaks TLS only; its address, certificate and key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the openssl command to make a certificate")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    command += ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    script = tmp_path / "own_cluster.py"
+    script.write_text(TLS_CLUSTER)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(cert), str(key)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    with process:
+        yield process.stdout.readline().strip(), str(cert), str(key)
+        process.stdin.close()  # it ends by itself
+        process.wait(timeout=60)
+
+
+def test_a_cluster_with_tls_does_the_work_and_nobody_without_a_certificate_gets_in(
+    tls, add_stack, inputs, tmp_path, monkeypatch
+):
+    import dask
+
+    address, cert, key = tls
+    assert address.startswith("tls://")
+    add_stack("a")
+    jobs = find_jobs(inputs)
+    settings = {"distributed.comm.tls.ca-file": cert}
+    own = {"distributed.comm.tls.client.cert": cert, "distributed.comm.tls.client.key": key}
+    with dask.config.set(settings | own), cluster.remote_client(address) as client:
+        assert on(client, jobs, tmp_path / "out").is_complete
+    assert contents(tmp_path / "out") == in_one_process(jobs, tmp_path / "one")
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 2)
+    with dask.config.set(settings), pytest.raises((cluster.LostClusterError, OptionError)):
+        with cluster.remote_client(address):
+            pass
+    plain = address.replace("tls://", "tcp://")
+    with pytest.raises(cluster.LostClusterError):
+        with cluster.remote_client(plain, is_insecure_allowed=True):
+            pass
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "127.0.0.1:8786", "http://x", ""])

@@ -73,8 +73,6 @@ def test_ranks_overlap_and_labels_that_were_there_before_hold_in_a_split_session
     crowd, tmp_path, inputs, overlap
 ):
 
-
-
     with patch("napari_sam2.api.make_segmenter", fake_segmenter):
         session = Session.open(crowd.prompts, crowd.image)
         session.set_overlap(overlap)

@@ -6,6 +6,7 @@ dashboard; elsewhere the scheduler must speak TLS, because whoever reaches a sch
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -31,8 +32,9 @@ _LOCAL_CONFIG = {
     # A worker has one task and no queue: who waits behind a crash is not blamed for it.
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 2,
-    "distributed.worker.daemon": True,
-    "distributed.admin.log-format": "%(name)s: %(message)s",
+    # Without a dashboard, dask's processes still answer HTTP; there is nothing to be had from them.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
 
 
@@ -101,6 +103,8 @@ def local_client(num_workers: int) -> Iterator[Client]:
             host="127.0.0.1",
             protocol="tcp://",
             dashboard_address=None,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            silence_logs=logging.CRITICAL,
             memory_limit=MEMORY_LIMIT // num_workers,
             local_directory=folder,
         ) as cluster,
@@ -156,7 +160,7 @@ class DaskCrew:
 
         self._client, self._work = client, work
         self._tasks: dict[str, Task] = {}
-        self._futures: Any = as_completed()
+        self._futures: Any = as_completed(loop=client.loop)
         self._count = 0
 
     def submit(self, task: Task) -> None:
