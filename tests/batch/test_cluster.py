@@ -271,6 +271,17 @@ def test_without_dask_several_processes_are_refused_and_none_are_started_by_defa
             pass
 
 
+@pytest.mark.parametrize("error", [OSError("no memory"), AssertionError(), TimeoutError("60 s")])
+def test_processes_that_do_not_start_are_a_clear_error(monkeypatch, error):
+    def failing(**options):
+        raise error
+
+    monkeypatch.setattr("distributed.LocalCluster", failing)
+    with pytest.raises(cluster.LostClusterError, match="2 processes cannot be started"):
+        with cluster.local_client(2):
+            pass
+
+
 def test_cores_are_shared_out(monkeypatch):
     monkeypatch.setattr(cluster, "num_cores", lambda: 12)
     assert [cluster.default_workers(n) for n in (1, 5, 100)] == [1, 5, 6]

@@ -47,6 +47,7 @@ def test_every_image_of_a_folder_with_prompts_beside_it_gets_labels_and_a_report
     truth = add_stack("b")
     add_stack("a", labels=True, prompts=False)
     add_stack("nothing", prompts=False)
+    (inputs / "b.csv").write_text("also called b")
     summary = drive(find_jobs(inputs))
     assert summary.states == {"a": "done", "b": "done"}
     assert summary.is_complete

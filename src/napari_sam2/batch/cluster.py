@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,10 @@ _LOCAL_CONFIG = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
 }
+
+
+_NOT_STARTED = (OSError, RuntimeError, AssertionError)
+"""What dask raises when something does not start in time; the last one if its own thread does not."""
 
 
 class MissingExtraError(NapariSam2Error, ImportError):
@@ -93,23 +97,30 @@ def local_client(num_workers: int) -> Iterator[Client]:
     from distributed import Client, LocalCluster
     from distributed.system import MEMORY_LIMIT
 
-    with (
-        tempfile.TemporaryDirectory(prefix="napari-sam2-", ignore_cleanup_errors=True) as folder,
-        dask.config.set(_LOCAL_CONFIG),
-        LocalCluster(
-            n_workers=num_workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            protocol="tcp://",
-            dashboard_address=None,
-            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            silence_logs=logging.CRITICAL,
-            memory_limit=MEMORY_LIMIT // num_workers,
-            local_directory=folder,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    with ExitStack() as stack:
+        folder = tempfile.TemporaryDirectory(prefix="napari-sam2-", ignore_cleanup_errors=True)
+        stack.enter_context(folder)
+        stack.enter_context(dask.config.set(_LOCAL_CONFIG))
+        try:
+            cluster = LocalCluster(
+                n_workers=num_workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                protocol="tcp://",
+                dashboard_address=None,
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+                silence_logs=logging.CRITICAL,
+                memory_limit=MEMORY_LIMIT // num_workers,
+                local_directory=folder.name,
+            )
+            stack.enter_context(cluster)
+            client = stack.enter_context(Client(cluster, set_as_default=False))
+        except _NOT_STARTED as error:
+            raise LostClusterError(
+                f"{num_workers} processes cannot be started: {type(error).__name__}: {error}",
+                remedy="try fewer, or --workers 0",
+            ) from error
         yield client
 
 
@@ -130,12 +141,12 @@ def remote_client(address: str, *, is_insecure_allowed: bool = False) -> Iterato
 
     try:
         client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
-    except (TypeError, ValueError, RuntimeError) as error:  # no certificates, or no such protocol
+    except (TypeError, ValueError) as error:  # no certificates, or no such protocol
         raise OptionError(
             f"cannot connect to {address}: {error}",
             remedy="set distributed.comm.tls.ca-file, .client.cert and .client.key in dask's configuration",
         ) from error
-    except OSError as error:
+    except _NOT_STARTED as error:
         raise LostClusterError(
             f"the scheduler {address} cannot be reached: {error}",
             remedy="check that it runs, and that its certificates and yours have one authority",

@@ -12,12 +12,18 @@ from napari_sam2.batch import results
 from napari_sam2.batch.job import JobSpec, check_names, is_file_name, read_jobs, stem_of
 from napari_sam2.batch.tasks import Task
 from napari_sam2.core.errors import FileFormatError, FrameReadError, NapariSam2Error
+from napari_sam2.io.frames import PICTURE_SUFFIXES, TIFF_SUFFIXES
 
 Existing = Literal["refuse", "resume", "overwrite"]
 """What becomes of results that lie in the output folder."""
 
 _ENDINGS = {"session": ".sam2.json", "prompts": ".json", "labels": "_labels.tif"}
 """What lies beside an image in a folder, the first one found is taken."""
+
+
+_IMAGES = (*TIFF_SUFFIXES, *PICTURE_SUFFIXES, ".npy", ".npz", ".nii", ".gz", ".nrrd", ".nhdr")
+_IMAGES += (".avi", ".mov", ".mp4", ".mkv", ".webm")
+"""Endings of files that may be an image; others beside them, such as tables, have the same names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +175,8 @@ def _split(task: Task) -> PlannedJob:
 def _beside(image: Path) -> JobSpec | None:
     """Return the job of an image with prompts beside it, None for any other file."""
     stem = stem_of(image)
-    is_input = stem.endswith("_labels") or image.suffix.lower() in (".json", ".toml")
-    if is_input or not is_file_name(stem):
+    may_be_image = image.is_dir() or image.suffix.lower() in _IMAGES
+    if not may_be_image or stem.endswith("_labels") or not is_file_name(stem):
         return None
     for kind, ending in _ENDINGS.items():
         beside = image.with_name(stem + ending)

@@ -51,10 +51,10 @@ class Task:
             return self.spec.name
         return f"{self.spec.name}, part {self.part + 1} of {self.num_parts}"
 
-    @property
-    def file_name(self) -> str:
-        """What its lock and its tries are called."""
-        return self.spec.name if self.part is None else f"{self.spec.name}.{self.part}"
+    def note(self, kind: str) -> Path:
+        """Return the path of its lock or of the list of its tries; no two tasks of a batch have the same."""
+        number = "" if self.part is None else f"-{self.part}"
+        return Path(self.out) / results.WORK_FOLDER / f"{self.spec.name}.{kind}{number}"
 
     def is_done(self) -> bool:
         """Say whether its result lies there."""
@@ -110,10 +110,9 @@ def run_task(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _do(task: Task) -> State:
-    folder = Path(task.out) / results.WORK_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    task.note("lock").parent.mkdir(parents=True, exist_ok=True)
     # The lock saves doing work twice; where a file system ignores locks, both write the same bytes.
-    with locked(folder / f"{task.file_name}.lock", _wait):
+    with locked(task.note("lock"), _wait):
         if task.is_done():
             return "already"
         _begin(task)
@@ -132,7 +131,7 @@ def _wait() -> None:
 def num_tries(task: Task) -> int:
     """Return how often a task was begun in this call of the batch."""
     try:
-        lines = _tries_path(task).read_text(encoding="utf-8").splitlines()
+        lines = task.note("tries").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return sum(line.startswith(task.attempt + " ") for line in lines)
@@ -142,7 +141,7 @@ def _begin(task: Task) -> None:
     """Note that the task is begun; refuse it if it was begun too often, since nobody told how that ended."""
     if num_tries(task) >= MAX_TRIES:
         raise WorkerLostError(lost_cause())
-    with _tries_path(task).open("a", encoding="utf-8") as file:
+    with task.note("tries").open("a", encoding="utf-8") as file:
         file.write(f"{task.attempt} {os.getpid()} {platform.node()}\n")
         file.flush()
         os.fsync(file.fileno())
@@ -160,10 +159,6 @@ def lost_cause() -> str:
         f"the process that worked on it ended {MAX_TRIES} times without a word: "
         "it crashed, was killed, or ran out of memory"
     )
-
-
-def _tries_path(task: Task) -> Path:
-    return Path(task.out) / results.WORK_FOLDER / f"{task.file_name}.tries"
 
 
 def _since(start: float) -> float:
