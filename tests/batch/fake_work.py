@@ -46,7 +46,7 @@ def troubled_work(payload: Mapping[str, Any]) -> dict[str, Any]:
         if name.startswith("killed") and _is_first(out / "killed.marker"):
             os.kill(os.getpid(), signal.SIGKILL)
         if name.startswith("torn") and _is_first(out / "torn.marker"):
-            path.with_name(f".{path.stem}.partial{path.suffix}").write_bytes(b"half a file")
+            path.with_name(f".{path.stem}.0123abcd{path.suffix}").write_bytes(b"half a file")
             os.kill(os.getpid(), signal.SIGKILL)
         if name.startswith("slow"):
             time.sleep(0.5)

@@ -55,6 +55,7 @@ def test_a_worker_killed_in_the_middle_changes_no_byte_of_the_output(
     summary = on(client, jobs, tmp_path / "out", troubled_work)
     assert summary.is_complete, summary.failures
     assert list((tmp_path / "out").glob("*.marker")), "nobody was killed"
+    assert [path.name for path in (tmp_path / "out").glob(".*")] == [".batch"]
     assert contents(tmp_path / "out") == in_one_process(jobs, tmp_path / "one")
 
 

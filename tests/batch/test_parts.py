@@ -109,8 +109,11 @@ def test_resuming_tracks_only_missing_parts(crowd, tmp_path):
         run(job, out, work=stopping)
     assert done == [0, 1, 2, "stopped"]
     (out / WORK_FOLDER / "crowd.1-of-3.npz").write_bytes(b"PK damaged")
+    (out / WORK_FOLDER / "crowd.7-of-9.npz").write_bytes(b"of an earlier table")
+    (out / WORK_FOLDER / "crowd.b.0-of-2.npz").write_bytes(b"of another job")
     assert run(job, out, "resume", work=stopping).is_complete
     assert done[4:] == [1, None]
+    assert [path.name for path in (out / WORK_FOLDER).glob("*.npz")] == ["crowd.b.0-of-2.npz"]
     run(crowd, tmp_path / "whole")
     assert contents(out) == contents(tmp_path / "whole")
 

@@ -114,7 +114,9 @@ def test_options_of_a_job_reach_its_session(drive, add_stack, inputs, out, optio
     assert {key: report[key] for key in expected} == expected
 
 
-def test_what_a_session_file_says_holds_unless_the_job_says_otherwise(add_stack, inputs):
+def test_what_a_session_file_says_holds_unless_the_job_says_otherwise(
+    drive, add_stack, inputs, out
+):
 
     add_stack("a")
     (job,) = find_jobs(inputs)
@@ -126,7 +128,7 @@ def test_what_a_session_file_says_holds_unless_the_job_says_otherwise(add_stack,
         stack_view=session.stack_view,
         mapping=IntensityMapping(1.0, 2.0),
         options=replace(NATIVE, focus=False, multimask=False),
-        model=ModelFacts("small"),
+        model=ModelFacts("small", "0" * 64),
     )
     write_session(inputs / "a.sam2.json", said)
     (job,) = find_jobs(inputs)
@@ -136,6 +138,10 @@ def test_what_a_session_file_says_holds_unless_the_job_says_otherwise(add_stack,
     assert opening.options_of(replace(job, focus=True), said).focus
     assert opening.model_of(job, said) == "small"
     assert opening.model_of(replace(job, model="nano"), said) == "nano"
+    assert drive([replace(job, model="nano", limits=(1.0, 3.0))]).is_complete
+    report = report_of(out, "a")
+    assert report["model_is_that_of_the_session"] is False
+    assert report["limits"][:2] == [1.0, 3.0]
     opened = opening.prepared_session(replace(job, model="nano"), said)
     assert (opened.mapping.low, opened.mapping.high) == (1.0, 2.0)
 
@@ -186,7 +192,7 @@ def test_a_folder_with_something_in_it_is_left_alone(drive, add_stack, inputs, o
     (out / "thesis.txt").write_text("x")
     with pytest.raises(FileFormatError, match="--resume"):
         drive(find_jobs(inputs))
-    assert {path.name for path in out.iterdir()} <= {"thesis.txt", ".batch"}
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
 
 
 def test_results_do_not_go_where_inputs_lie(drive, add_stack, inputs):

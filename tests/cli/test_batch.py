@@ -61,11 +61,19 @@ def batch(call, table, tmp_path):
     return batch
 
 
-def test_nano_on_two_processes_gives_the_bytes_of_one(batch, tmp_path):
+def test_nano_on_two_processes_and_on_a_scheduler_gives_the_bytes_of_one(batch, tmp_path):
     pytest.importorskip("distributed")
+    from napari_sam2.batch import cluster
+
     code, out, err = batch("--workers", 2, "--threads", 1)
     assert code == 0, err
     assert "2 jobs: 2 done" in out
+    with cluster.local_client(1) as client:
+        address = client.scheduler.address
+        own = ["--scheduler", address, "--insecure-cluster", "--threads", 1]
+        code, out, err = batch(*own, out=tmp_path / "own")
+    assert code == 0, err
+    assert contents(tmp_path / "own") == contents(tmp_path / "out")
     code, out, err = batch("--workers", 0, "--threads", 1, "--json", out=tmp_path / "one")
     assert code == 0, err
     assert contents(tmp_path / "one") == contents(tmp_path / "out")
@@ -118,6 +126,8 @@ def test_a_folder_is_a_batch(batch, fake, table):
         (["--scheduler", "tls://h:1", "--workers", "2"], "give one of them"),
         (["--workers", "-1"], "--workers"),
         (["--threads", "0"], "--threads"),
+        (["--model", "sam2.1_large", "--workers", "0"], "models pull"),
+        (["--model", "no such", "--workers", "0"], "no such"),
     ],
 )
 def test_wrong_options_are_one_line_and_exit_code_two(refuse, table, tmp_path, options, complaint):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from napari_sam2.batch.plan import Plan, PlannedJob
-from napari_sam2.batch.results import part_path
+from napari_sam2.batch.results import remove_parts
 from napari_sam2.batch.summary import Summary
 from napari_sam2.batch.tasks import MAX_TRIES, Outcome, Task, lost_cause, num_tries, run_task
 
@@ -134,5 +134,5 @@ class Drive:
     def _finish(self, task: Task) -> None:
         # Also if the task found its result there: it was missing when the plan was made.
         self._states[task.spec.name] = "done"
-        for part in range(task.num_parts if task.num_parts > 1 else 0):
-            part_path(Path(task.out), task.spec, part, task.num_parts).unlink(missing_ok=True)
+        if task.num_parts > 1:
+            remove_parts(Path(task.out), task.spec)

@@ -15,6 +15,7 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from napari_sam2.batch.results import FORMATS
 from napari_sam2.core.errors import FileFormatError, OptionError
 from napari_sam2.io.json_files import StrictModel, parse
+from napari_sam2.io.weights import resolve
 
 Direction = Literal["both", "forward", "backward"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -136,6 +137,12 @@ def with_model(jobs: tuple[JobSpec, ...], model: str | None) -> tuple[JobSpec, .
         return jobs
     found = _model(model, Path.cwd())
     return tuple(replace(job, model=found) for job in jobs)
+
+
+def check_models(jobs: tuple[JobSpec, ...]) -> None:
+    """Refuse jobs whose model is not on this computer with a `MissingWeightsError`, before any of them is begun."""
+    for model in sorted({job.model for job in jobs if job.model is not None}):
+        resolve(model)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -21,8 +21,20 @@ _ENDINGS = {"session": ".sam2.json", "prompts": ".json", "labels": "_labels.tif"
 """What lies beside an image in a folder, the first one found is taken."""
 
 
-_IMAGES = (*TIFF_SUFFIXES, *PICTURE_SUFFIXES, ".npy", ".npz", ".nii", ".gz", ".nrrd", ".nhdr")
-_IMAGES += (".avi", ".mov", ".mp4", ".mkv", ".webm")
+_MORE_IMAGES = (
+    ".npy",
+    ".npz",
+    ".nii",
+    ".gz",
+    ".nrrd",
+    ".nhdr",
+    ".avi",
+    ".mov",
+    ".mp4",
+    ".mkv",
+    ".webm",
+)
+_IMAGES = frozenset((*TIFF_SUFFIXES, *PICTURE_SUFFIXES, *_MORE_IMAGES))
 """Endings of files that may be an image; others beside them, such as tables, have the same names."""
 
 
@@ -120,18 +132,17 @@ def _check_out(folder: Path, jobs: tuple[JobSpec, ...], existing: Existing) -> N
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        is_empty = next(folder.iterdir(), None) is None
+        if existing == "refuse" and next(folder.iterdir(), None) is not None:
+            raise FileFormatError(
+                f"{folder} is not empty",
+                remedy="give --resume to do what is missing, --overwrite to do all anew, or another folder",
+                kept="it was left alone",
+            )
         (folder / results.WORK_FOLDER).mkdir(exist_ok=True)
     except OSError as error:
         raise FileFormatError(
             f"results cannot be written to {folder}: {error.strerror}", kept="nothing was started"
         ) from error
-    if existing == "refuse" and not is_empty:
-        raise FileFormatError(
-            f"{folder} is not empty",
-            remedy="give --resume to do what is missing, --overwrite to do all anew, or another folder",
-            kept="it was left alone",
-        )
 
 
 def _planned(task: Task, existing: Existing) -> PlannedJob:
@@ -148,11 +159,8 @@ def _planned(task: Task, existing: Existing) -> PlannedJob:
 
 def _forget(task: Task) -> None:
     """Take away what says that a job is done; its labels stay until they are replaced."""
-    out, name = Path(task.out), task.spec.name
-    results.report_path(out, task.spec).unlink(missing_ok=True)
-    for part in (out / results.WORK_FOLDER).glob("*-of-*.npz"):
-        if part.name.rsplit(".", 2)[0] == name:
-            part.unlink(missing_ok=True)
+    results.report_path(Path(task.out), task.spec).unlink(missing_ok=True)
+    results.remove_parts(Path(task.out), task.spec)
 
 
 def _split(task: Task) -> PlannedJob:

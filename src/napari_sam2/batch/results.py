@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +44,14 @@ def part_path(out: Path, spec: JobSpec, part: int, num_parts: int) -> Path:
     return out / WORK_FOLDER / f"{spec.name}.{part}-of-{num_parts}.npz"
 
 
+def remove_parts(out: Path, spec: JobSpec) -> None:
+    """Remove all parts of a job, also those of an earlier table that split it otherwise."""
+    ends = re.compile(re.escape(spec.name) + r"\.\d+-of-\d+\.npz")
+    for path in (out / WORK_FOLDER).iterdir():
+        if ends.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
 def write_result(session: Session, path: Path, image: Path) -> None:
     """Write the labels of a session, with the axes and the spacing of its image; whole or not at all."""
     from napari_sam2.io.masklets import read_spacing, write_labels
@@ -52,6 +63,15 @@ def write_result(session: Session, path: Path, image: Path) -> None:
     elif axis != 0:
         labels = np.moveaxis(np.asarray(session.labels), 0, axis)
     write_labels(path, labels, spacing=read_spacing(image))
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed had begun to write in place of `path`; see `io.atomic.replacing`."""
+    for left in path.parent.glob(f".{escape(path.stem)}.????????{path.suffix}"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

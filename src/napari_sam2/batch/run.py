@@ -48,13 +48,13 @@ def run_job(spec: JobSpec, out: Path, key: str, num_parts: int = 1) -> dict[str,
         The report.
     """
     clock = _Clock()
-    session = _opened(spec, out, key, num_parts, clock)
+    session, said = _opened(spec, out, key, num_parts, clock)
     with clock.timing("propagate"):
         propagated = _propagate(session, spec)
     path = result_path(out, spec)
     with clock.timing("write"):
         write_result(session, path, Path(spec.image))
-    report = _report(session, spec, propagated) | {
+    report = _report(session, spec, said, propagated) | {
         "key": key,
         "labels": path.name,
         "sha256": sha256_of(path),
@@ -87,12 +87,14 @@ def objects_of_part(
     return objects[start : start + spec.split_objects]
 
 
-def _opened(spec: JobSpec, out: Path, key: str, num_parts: int, clock: _Clock) -> Session:
+def _opened(
+    spec: JobSpec, out: Path, key: str, num_parts: int, clock: _Clock
+) -> tuple[Session, SessionFile]:
     from napari_sam2.batch import opening, parts
     from napari_sam2.batch.prompts import read_said
 
     with clock.timing("open"):
-        said: SessionFile = read_said(spec)
+        said = read_said(spec)
         session = opening.prepared_session(spec, said)
         if num_parts > 1:
             paths = (part_path(out, spec, part, num_parts) for part in range(num_parts))
@@ -100,7 +102,7 @@ def _opened(spec: JobSpec, out: Path, key: str, num_parts: int, clock: _Clock) -
             opening.with_segmenter(session, parts.ReplayingSegmenter(records))
     with clock.timing("prompts"):
         session.reopen(said.saved)
-    return session
+    return session, said
 
 
 def _propagate(session: Session, spec: JobSpec) -> int:
@@ -124,15 +126,17 @@ class _Clock:
         self.seconds[step] = round(time.perf_counter() - start, 4)
 
 
-def _report(session: Session, spec: JobSpec, propagated: int) -> dict[str, Any]:
-    frames = session.frames
+def _report(session: Session, spec: JobSpec, said: SessionFile, propagated: int) -> dict[str, Any]:
+    frames, sha256 = session.frames, _weights(session.model)
+    meant = None if said.model is None else said.model.sha256
     return {
         "name": spec.name,
         "job": spec.to_payload(),
         "versions": _versions(),
         "runtime": runtime.facts(spec.device),
         "seed": spec.seed,
-        "model": {"name": session.model, "sha256": _weights(session.model)},
+        "model": {"name": session.model, "sha256": sha256},
+        "model_is_that_of_the_session": None if meant is None else meant == sha256,
         "axis": session.stack_view.frame_axis,
         "limits": [session.mapping.low, session.mapping.high, session.mapping.provenance],
         "shape": [len(frames), *frames.shape],

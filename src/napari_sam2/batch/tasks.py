@@ -56,12 +56,19 @@ class Task:
         number = "" if self.part is None else f"-{self.part}"
         return Path(self.out) / results.WORK_FOLDER / f"{self.spec.name}.{kind}{number}"
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it writes."""
+        out = Path(self.out)
+        if self.part is not None:
+            return (results.part_path(out, self.spec, self.part, self.num_parts),)
+        return results.result_path(out, self.spec), results.report_path(out, self.spec)
+
     def is_done(self) -> bool:
         """Say whether its result lies there."""
-        out = Path(self.out)
         if self.part is None:
-            return results.is_complete(out, self.spec, self.key)
-        return parts.is_part(results.part_path(out, self.spec, self.part, self.num_parts), self.key)
+            return results.is_complete(Path(self.out), self.spec, self.key)
+        return parts.is_part(self.files[0], self.key)
 
     def to_payload(self) -> dict[str, Any]:
         """Return the task as a dictionary of texts and numbers."""
@@ -121,6 +128,9 @@ def _do(task: Task) -> State:
             run_job(task.spec, Path(task.out), task.key, task.num_parts)
         else:
             run_part(task.spec, Path(task.out), task.key, task.part, task.num_parts)
+        if num_tries(task) > 1:
+            for path in task.files:
+                results.remove_leftovers(path)
     return "done"
 
 

@@ -61,13 +61,14 @@ def batch(
     """Segment many stacks, each with its own prompts, and write labels and a report for each."""
     _check_options(resume, overwrite, workers, scheduler, insecure_cluster)
     from napari_sam2.batch import cluster
-    from napari_sam2.batch.job import with_model
+    from napari_sam2.batch.job import check_models, with_model
     from napari_sam2.batch.plan import find_jobs, make_plan
 
     specs = with_model(find_jobs(jobs), model)
     num_workers = cluster.default_workers(len(specs)) if workers is None else workers
-    if threads is None and scheduler is None:
-        threads = cluster.threads_of(num_workers)
+    if scheduler is None:
+        check_models(specs)
+        threads = cluster.threads_of(num_workers) if threads is None else threads
     plan = make_plan(specs, out, _existing(resume, overwrite), threads=threads)
     return _drive(plan, num_workers, scheduler, insecure_cluster, as_json)
 
