@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -142,8 +143,48 @@ def _pid():
     return os.getpid()
 
 
-def test_workers_compute_on_one_thread_of_dask_each(client):
+def test_workers_have_one_thread_of_dask_each_and_do_not_pause_when_memory_is_scarce(client):
     assert set(client.nthreads().values()) == {1}
+    settings = client.run(_memory_settings).values()
+    assert list(settings) == [(False, False, False, 0.95)] * 2
+
+
+def _memory_settings():
+    import dask
+
+    names = ("target", "spill", "pause", "terminate")
+    return tuple(dask.config.get(f"distributed.worker.memory.{name}") for name in names)
+
+
+def test_a_cluster_without_workers_is_spoken_of(caplog, add_stack, inputs, tmp_path, monkeypatch):
+    from distributed import Client, LocalCluster
+
+    monkeypatch.setattr(cluster, "_LONELY_SECONDS", 0.1)
+    add_stack("a")
+    plan = make_plan(find_jobs(inputs), tmp_path / "out")
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
+        Client(empty, set_as_default=False) as connected,
+    ):
+        crew = cluster.DaskCrew(connected, fake_work)
+        crew.submit(plan.jobs[0].task)
+        ours = SimpleNamespace(monotonic=time.monotonic, sleep=_stop_after(20))
+        monkeypatch.setattr(cluster, "time", ours)
+        with pytest.raises(KeyboardInterrupt):
+            crew.next_done()
+    assert "no workers" in caplog.text
+
+
+def _stop_after(number):
+    calls = []
+
+    def sleep_or_stop(seconds):
+        calls.append(seconds)
+        if len(calls) > number:
+            raise KeyboardInterrupt
+        time.sleep(seconds)
+
+    return sleep_or_stop
 
 
 def test_a_scheduler_that_dies_ends_the_batch_with_a_hint(add_stack, inputs, tmp_path):

@@ -61,6 +61,7 @@ def batch(call, table, tmp_path):
     return batch
 
 
+@pytest.mark.slow
 def test_nano_on_two_processes_and_on_a_scheduler_gives_the_bytes_of_one(batch, tmp_path):
     pytest.importorskip("distributed")
     from napari_sam2.batch import cluster

@@ -22,16 +22,24 @@ from napari_sam2.core.errors import NapariSam2Error, OptionError
 if TYPE_CHECKING:
     from distributed import Client
 
+logger = logging.getLogger(__name__)
+
 MAX_LOCAL_WORKERS = 8
 """By default; every one holds a model."""
 
 _CONNECT_SECONDS = 30
 _POLL_SECONDS = 0.05
+_LONELY_SECONDS = 60.0
 
 _LOCAL_CONFIG = {
     # A worker has one task and no queue: who waits behind a crash is not blamed for it.
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 2,
+    # A process that holds a model never gets back below the mark at which dask would let it pause for ever; one that
+    # takes all memory is still ended, and its task tried elsewhere.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
     # Without a dashboard, dask's processes still answer HTTP; there is nothing to be had from them.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
@@ -173,6 +181,7 @@ class DaskCrew:
         self._tasks: dict[str, Task] = {}
         self._futures: Any = as_completed(loop=client.loop)
         self._count = 0
+        self._next_look = time.monotonic() + _LONELY_SECONDS
 
     def submit(self, task: Task) -> None:
         """Send a task; an earlier one of the same name is another one."""
@@ -192,6 +201,7 @@ class DaskCrew:
         """
         while not self._futures.has_ready():
             self._check_alive()
+            self._look_for_workers()
             time.sleep(_POLL_SECONDS)
         future: Any = next(self._futures)
         task = self._tasks.pop(future.key)
@@ -213,6 +223,14 @@ class DaskCrew:
             return Outcome("failed", error="unexpected", cause=f"{type(error).__name__}: {error}")
         finally:
             future.release()
+
+    def _look_for_workers(self) -> None:
+        """Say so if nobody is there to work: in a queue that may be right, and a person should know."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LONELY_SECONDS
+        if not self._client.nthreads():
+            logger.warning("the cluster has no workers; waiting for some")
 
     def _check_alive(self) -> None:
         if self._client.status != "running":
