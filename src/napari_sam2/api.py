@@ -222,6 +222,13 @@ class Session(CoreSession):
         view, engine = frames.stack_view, InlineEngine(segmenter)
         super().__init__(frames, engine, stack_view=view, mapping=mapping, **core)
 
+    @property
+    def mapping(self) -> IntensityMapping:
+        """How the frames are seen."""
+        mapping = super().mapping
+        assert mapping is not None  # given when the session was made, and never taken away
+        return mapping
+
     def export(
         self, path: str | Path, format: str | None = None, *, overwrite: bool = False
     ) -> Path:
