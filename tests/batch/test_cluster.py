@@ -94,7 +94,7 @@ def test_the_command_sends_jobs_to_a_scheduler_without_tls_only_if_told_to(
     client, add_stack, inputs, tmp_path, monkeypatch, capsys
 ):
     real = cluster.DaskCrew
-    monkeypatch.setattr(cluster, "DaskCrew", lambda connected: real(connected, fake_work))
+    monkeypatch.setattr(cluster, "DaskCrew", lambda connected, patience: real(connected, fake_work))
     add_stack("a")
     address = client.scheduler.address
     command = ["batch", str(inputs), "--out", str(tmp_path / "out"), "--scheduler", address]
@@ -190,6 +190,11 @@ def test_a_cluster_without_workers_is_spoken_of(caplog, add_stack, inputs, tmp_p
         ours = SimpleNamespace(monotonic=time.monotonic, sleep=_stop_after(20))
         monkeypatch.setattr(cluster, "time", ours)
         with pytest.raises(KeyboardInterrupt):
+            crew.next_done()
+        crew = cluster.DaskCrew(connected, fake_work, patience=2)
+        crew.submit(plan.jobs[0].task)
+        monkeypatch.setattr(cluster, "time", time)
+        with pytest.raises(cluster.LostClusterError, match="all its workers have ended"):
             crew.next_done()
     assert "no workers" in caplog.text
 
