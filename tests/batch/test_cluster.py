@@ -20,6 +20,7 @@ from napari_sam2.batch import cluster
 from napari_sam2.batch.driving import Drive, ThisProcess
 from napari_sam2.batch.plan import find_jobs, make_plan
 from napari_sam2.batch.tasks import num_tries
+from napari_sam2.cli import main
 from napari_sam2.core.errors import OptionError
 
 pytest.importorskip("distributed")
@@ -34,7 +35,10 @@ def client():
 
 @pytest.fixture(autouse=True)
 def two_workers(client):
-    client.wait_for_workers(2, timeout=60)
+    deadline = time.monotonic() + 240  # a busy computer takes long to start a process
+    while len(client.nthreads()) < 2:
+        assert time.monotonic() < deadline, "a process that was killed was not replaced"
+        time.sleep(0.1)
 
 
 def on(client, jobs, out, work=fake_work, existing="refuse"):
@@ -84,6 +88,21 @@ def test_a_stack_split_over_workers_has_the_labels_of_the_unsplit_one(
     summary = on(client, [replace(job, split_objects=1)], tmp_path / "out", troubled_work)
     assert summary.is_complete, summary.failures
     assert contents(tmp_path / "out") == in_one_process([job], tmp_path / "one")
+
+
+def test_the_command_sends_jobs_to_a_scheduler_without_tls_only_if_told_to(
+    client, add_stack, inputs, tmp_path, monkeypatch, capsys
+):
+    real = cluster.DaskCrew
+    monkeypatch.setattr(cluster, "DaskCrew", lambda connected, patience: real(connected, fake_work))
+    add_stack("a")
+    address = client.scheduler.address
+    command = ["batch", str(inputs), "--out", str(tmp_path / "out"), "--scheduler", address]
+    assert main.run(command) == 2
+    assert "does not speak TLS" in capsys.readouterr().err
+    assert main.run([*command, "--insecure-cluster"]) == 0
+    assert "1 job: 1 done" in capsys.readouterr().out
+    assert contents(tmp_path / "out") == in_one_process(find_jobs(inputs), tmp_path / "one")
 
 
 def test_the_same_tasks_submitted_twice_have_one_winner(client, add_stack, inputs, tmp_path):
@@ -171,6 +190,11 @@ def test_a_cluster_without_workers_is_spoken_of(caplog, add_stack, inputs, tmp_p
         ours = SimpleNamespace(monotonic=time.monotonic, sleep=_stop_after(20))
         monkeypatch.setattr(cluster, "time", ours)
         with pytest.raises(KeyboardInterrupt):
+            crew.next_done()
+        crew = cluster.DaskCrew(connected, fake_work, patience=2)
+        crew.submit(plan.jobs[0].task)
+        monkeypatch.setattr(cluster, "time", time)
+        with pytest.raises(cluster.LostClusterError, match="all its workers have ended"):
             crew.next_done()
     assert "no workers" in caplog.text
 

@@ -11,9 +11,9 @@ import time
 
 import numpy as np
 import pytest
-from tests.batch.fake_work import contents, fake_segmenter
+from tests.batch.fake_work import centre_of, contents, fake_segmenter
 
-from napari_sam2.io.masklets import write_labels
+from napari_sam2.io.masklets import read_labels, write_labels
 from napari_sam2.testing import moving_discs
 
 TWO_JOBS = """
@@ -24,20 +24,24 @@ image = "a.tif"
 labels = "a_truth.tif"
 [[job]]
 image = "b.tif"
-labels = "b_truth.tif"
+prompts = "b.json"
 split_objects = 1
 """
 
 
 @pytest.fixture
 def table(tmp_path):
-    """A table of two jobs on small stacks, one of them split by objects."""
+    """A table of two jobs on small stacks, one of them with objects on one place, and split by them."""
     folder = tmp_path / "in"
     folder.mkdir()
     for seed, name in enumerate("ab"):
         stack, labels = moving_discs(num_frames=3, size=64, num_objects=2, seed=seed)
         write_labels(folder / f"{name}.tif", stack)
         write_labels(folder / f"{name}_truth.tif", labels)
+    y, x = centre_of(labels[1] == 1)
+    said = [{"object": 1, "frame": 1, "points": [[y, x]]}]
+    said += [{"object": n, "frame": 1, "box": [y - n, x - n, y + n, x + n]} for n in (4, 5)]
+    (folder / "b.json").write_text(json.dumps({"schema": 1, "prompts": said}))
     path = folder / "JOBS.toml"
     path.write_text(TWO_JOBS)
     return path
@@ -62,22 +66,16 @@ def batch(call, table, tmp_path):
 
 
 @pytest.mark.slow
-def test_nano_on_two_processes_and_on_a_scheduler_gives_the_bytes_of_one(batch, tmp_path):
+def test_nano_on_two_processes_gives_the_bytes_of_one(batch, table, tmp_path):
     pytest.importorskip("distributed")
-    from napari_sam2.batch import cluster
-
     code, out, err = batch("--workers", 2, "--threads", 1)
     assert code == 0, err
     assert "2 jobs: 2 done" in out
-    with cluster.local_client(1) as client:
-        address = client.scheduler.address
-        own = ["--scheduler", address, "--insecure-cluster", "--threads", 1]
-        code, out, err = batch(*own, out=tmp_path / "own")
-    assert code == 0, err
-    assert contents(tmp_path / "own") == contents(tmp_path / "out")
+    table.write_text(TWO_JOBS.replace("split_objects = 1", ""))
     code, out, err = batch("--workers", 0, "--threads", 1, "--json", out=tmp_path / "one")
     assert code == 0, err
     assert contents(tmp_path / "one") == contents(tmp_path / "out")
+    assert len(np.unique(read_labels(tmp_path / "one" / "b_labels.tif"))) > 2, "nothing competes"
     summary = json.loads(out)
     assert (summary["done"], summary["failed"]) == (2, 0)
     assert summary == json.loads((tmp_path / "one" / "summary.json").read_text())
@@ -116,7 +114,7 @@ def test_a_model_for_all_jobs_stands_in_their_reports(batch, fake, tmp_path, ran
 def test_a_folder_is_a_batch(batch, fake, table):
     (table.parent / "a_truth.tif").rename(table.parent / "a_labels.tif")
     code, out, _ = batch("--workers", 0, jobs=table.parent)
-    assert (code, "1 job: 1 done" in out) == (0, True)
+    assert (code, "2 jobs: 2 done" in out) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +213,4 @@ def test_ctrl_c_ends_the_processes_and_a_rerun_completes(table, tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(contents(out)) == 2
     for labels in out.glob("*_labels.tif"):
-        from napari_sam2.io.masklets import read_labels
-
         assert np.any(read_labels(labels))

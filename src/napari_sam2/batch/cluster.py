@@ -35,6 +35,8 @@ _LOCAL_CONFIG = {
     # A worker has one task and no queue: who waits behind a crash is not blamed for it.
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 2,
+    # On a busy computer, a process that is to replace another takes long to start, and dask tries only once.
+    "distributed.comm.timeouts.connect": "120s",
     # A process that holds a model never gets back below the mark at which dask would let it pause for ever; one that
     # takes all memory is still ended, and its task tried elsewhere.
     "distributed.worker.memory.target": False,
@@ -172,15 +174,21 @@ class DaskCrew:
         Connected.
     work : callable
         What a worker is to do; it must be importable there.
+    patience : int, optional
+        The cluster is lost if it has had no workers for so many looks, one a minute; None waits for ever, as is right
+        for workers that stand in a queue.
     """
 
-    def __init__(self, client: Client, work: Work = run_task) -> None:
+    def __init__(
+        self, client: Client, work: Work = run_task, *, patience: int | None = None
+    ) -> None:
         from distributed import as_completed
 
         self._client, self._work = client, work
         self._tasks: dict[str, Task] = {}
         self._futures: Any = as_completed(loop=client.loop)
         self._count = 0
+        self._patience, self._lonely_looks = patience, 0
         self._next_look = time.monotonic() + _LONELY_SECONDS
 
     def submit(self, task: Task) -> None:
@@ -229,8 +237,13 @@ class DaskCrew:
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + _LONELY_SECONDS
-        if not self._client.nthreads():
-            logger.warning("the cluster has no workers; waiting for some")
+        if self._client.nthreads():
+            self._lonely_looks = 0
+            return
+        self._lonely_looks += 1
+        if self._patience is not None and self._lonely_looks >= self._patience:
+            raise _lost("all its workers have ended")
+        logger.warning("the cluster has no workers; waiting for some")
 
     def _check_alive(self) -> None:
         if self._client.status != "running":
@@ -239,9 +252,9 @@ class DaskCrew:
 
 def _lost(why: str) -> LostClusterError:
     return LostClusterError(
-        f"the scheduler was lost ({why})",
+        f"the cluster was lost ({why})",
         kept="results that were written are kept",
-        remedy="start it again, and run the same command with --resume",
+        remedy="run the same command with --resume; a cluster of your own must be started again first",
     )
 
 

@@ -137,7 +137,7 @@ def _crew(plan: Plan, num_workers: int, scheduler: str | None, is_insecure: bool
         else cluster.remote_client(scheduler, is_insecure_allowed=is_insecure)
     )
     with client as connected:
-        yield cluster.DaskCrew(connected)
+        yield cluster.DaskCrew(connected, patience=3 if scheduler is None else None)
 
 
 def _report(summary: Summary, path: Path, as_json: bool) -> None:
