@@ -28,12 +28,10 @@ from napari_sam2.core.messages import (
 from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.planes import Axis
-from napari_sam2.core.results import LabelResult, Score
 from napari_sam2.core.saved import Kept
 from napari_sam2.core.segmenter import Segmenter
 from napari_sam2.core.session import Session as CoreSession
 from napari_sam2.core.sources import ImageSource
-from napari_sam2.core.store import MaskRecord
 from napari_sam2.core.volume_segmenter import NUM_BOUND, VolumeSegmenter
 from napari_sam2.io.weights import open_weights, resolve, weights_sha256
 
@@ -224,25 +222,6 @@ class Session(CoreSession):
         view, engine = frames.stack_view, InlineEngine(segmenter)
         super().__init__(frames, engine, stack_view=view, mapping=mapping, **core)
 
-    @property
-    def result(self) -> LabelResult:
-        """What was found so far, with all that a file of it can hold; see `export`."""
-        scores = {
-            (object_id, frame): _score(self.store.get(key))
-            for object_id, known in self.state.objects.items()
-            for frame in {*known.answers, *known.tracks}
-            if (key := self.state.shown(object_id, frame)) is not None
-        }
-        return LabelResult(
-            self.labels,
-            self.stack_view,
-            self.source,
-            self.infos,
-            scores,
-            self.frames,
-            self.objects,
-        )
-
     def export(
         self, path: str | Path, format: str | None = None, *, overwrite: bool = False
     ) -> Path:
@@ -258,11 +237,11 @@ class Session(CoreSession):
         """
         from napari_sam2.io.exports import export
 
-        return export(self.result, path, format, overwrite=overwrite)
+        return export(self.result(self.source), path, format, overwrite=overwrite)
 
     def measure(self) -> tuple[Measurement, ...]:
         """Return size, place, brightness and score of every object on every frame on which it is visible."""
-        return tuple(measure(self.result))
+        return tuple(measure(self.result(self.source)))
 
     def save(self, path: str | Path, *, with_masks: bool = True) -> None:
         """Write a session file: all that was said, what the masks depend on besides, and the masks; see `open`.
@@ -302,6 +281,7 @@ class Session(CoreSession):
         *,
         model: str | Path | None = None,
         device: DeviceName = "auto",
+        masks: bool = True,
     ) -> Session:
         """Return a session as it was saved, on the image that it was made on; a prompt file is opened likewise.
 
@@ -318,6 +298,8 @@ class Session(CoreSession):
             Another model than the one that the file names.
         device : {"auto", "cpu", "cuda", "mps"}
             Where the network runs.
+        masks : bool
+            Take up the masks that were saved; otherwise all are to be found again.
 
         Raises
         ------
@@ -348,7 +330,7 @@ class Session(CoreSession):
         )
         if file.image is not None:
             file.image.check(session.frames)
-        if session._is_as_saved(file, path, name):
+        if masks and session._is_as_saved(file, path, name):
             session.take_up(file.saved, file.kept or Kept(), file.log)
         else:
             session.reopen(file.saved)
@@ -391,10 +373,6 @@ def _image_of(path: str | Path, place: ImagePlace | None) -> Path:
 def _series_of(place: ImagePlace) -> str | None:
     is_folder = place.path is not None and Path(place.path).is_dir()
     return place.source.part if place.source.kind == "dicom" and is_folder else None
-
-
-def _score(record: MaskRecord) -> Score:
-    return Score(record.object_score, record.iou, record.provenance)
 
 
 def _given_limits(

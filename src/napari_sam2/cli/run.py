@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,12 +24,14 @@ from napari_sam2.cli.options import (
     Window,
 )
 from napari_sam2.cli.outputs import Outputs
+from napari_sam2.cli.replay import check_whole, inputs_of, is_session, replayed, runs_of
 from napari_sam2.core.errors import LabelsError, OptionError, PromptError
-from napari_sam2.core.options import NATIVE
+from napari_sam2.core.options import NATIVE, InferenceOptions
 
 if TYPE_CHECKING:
     from napari_sam2.api import Session
-    from napari_sam2.core.intensity import IntensityMapping
+    from napari_sam2.core.ids import ObjectId
+    from napari_sam2.core.objects import ObjectInfo
     from napari_sam2.io.prompts import FilePrompt, PromptFile
 
 app = new_app()
@@ -40,10 +43,10 @@ def run(
         Path,
         typer.Argument(
             metavar="IMAGE",
-            help="TIFF, zarr, NIfTI, DICOM, NRRD, .npy, .npz, a video, or a folder of pictures.",
+            help="TIFF, zarr, NIfTI, DICOM, NRRD, .npy, .npz, a video, a folder of pictures; "
+            "or a session (.sam2.json), which is done again.",
         ),
     ],
-    prompts: Annotated[Path, typer.Option("--prompts", "-p", help="Prompt file (JSON).")],
     out: Annotated[
         list[Path],
         typer.Option(
@@ -52,12 +55,21 @@ def run(
             help="What to write: .tif, .ome.zarr, .nii.gz, .dcm, .json (COCO) or .csv; may be repeated.",
         ),
     ],
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", "-p", help="Prompt file (JSON), or a session.")
+    ] = None,
+    other_image: Annotated[
+        Path | None, typer.Option("--image", help="Of a session: another image of the same shape.")
+    ] = None,
     format: Annotated[
         str | None, typer.Option(help="Of --out, where its name does not say it: ctc or davis.")
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="A name that 'models list' shows, or a file.")
-    ] = "nano",
+        str | None,
+        typer.Option(
+            "--model", "-m", help="A name that 'models list' shows, or a file; nano by default."
+        ),
+    ] = None,
     axis: Annotated[
         str | None,
         typer.Option(
@@ -90,44 +102,41 @@ def run(
     ] = False,
 ) -> None:
     """Segment the prompted objects through a whole stack and write the labels."""
-    outputs = Outputs.checked(out, format, overlay, overwrite, inputs=(image, prompts))
     stack = StackOptions.parse(at, channel, volumes, level, series)
-    from napari_sam2.io.prompts import read_prompts
-
-    file = read_prompts(prompts)
-    chosen_axis = _frame_axis(file, axis)
-    from napari_sam2.api import Session
+    limited = _limits(limits, window)
+    if is_session(image):
+        asked = {"prompts": prompts, "axis": axis, "limits": limits, "window": window}
+        check_whole(image, asked | stack.as_arguments())
+        outputs = Outputs.checked(out, format, overlay, overwrite, inputs_of(image, other_image))
+        work = Work(replayed(image, other_image, model, device))
+    else:
+        given = _checked_prompts(prompts)
+        outputs = Outputs.checked(out, format, overlay, overwrite, inputs=(image, given))
+        options = replace(NATIVE, focus=focus)
+        work = _from_prompts(image, given, axis, model or "nano", limited, device, options, stack)
+    session = work.session
     from napari_sam2.cli.pictures import check_drawable
 
-    session = Session(
-        image,
-        axis=chosen_axis,
-        model=model,
-        limits=_limits(limits, window),
-        device=device,
-        options=replace(NATIVE, focus=focus),
-        **stack.as_arguments(),
-    )
     start = time.perf_counter()
     if overlay is not None:
         check_drawable(session.frames.shape)
-    _check_scales(session, file.prompts)
     with outputs.open(session):
-        propagated = _segment(session, file, direction)
+        propagated = _segment(work, direction)
         seconds = time.perf_counter() - start
     if overlay is not None:
-        _draw(session, image.name, overlay, file.prompts)
+        _draw(session, image.name, overlay)
+    num_prompted = sum(len(item.frames) for item in session.prompts)
     _report(
         {
             "labels": str(out[0]),
             "files": [str(path) for path in out],
             "overlay": str(overlay) if overlay else None,
             "image": str(image),
-            "model": model,
+            "model": session.model,
             "version": _version(),
             "axis": session.stack_view.frame_axis,
             "direction": direction,
-            "focus": focus,
+            "focus": session.options.focus,
             "limits": [session.mapping.low, session.mapping.high],
             "objects": [int(object_id) for object_id in session.objects],
             "frames": len(session.frames),
@@ -136,15 +145,63 @@ def run(
             "nonfinite_pixels": session.frames.nonfinite,
             "contested_pixels": _count_contested(session),
             "seconds": round(seconds, 3),
-            "seconds_per_frame": round(seconds / (len(file.prompts) + propagated), 4),
+            "seconds_per_frame": round(seconds / max(1, num_prompted + propagated), 4),
         },
         as_json,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done: a session, and the prompts that it is still to be given."""
+
+    session: Session
+    prompts: tuple[FilePrompt, ...] = ()
+    infos: Mapping[ObjectId, ObjectInfo] = field(default_factory=dict)
+
+
+def _checked_prompts(prompts: Path | None) -> Path:
+    if prompts is None:
+        raise OptionError(
+            "without prompts there is nothing to segment",
+            remedy="give --prompts, or a session file (.sam2.json) instead of the image",
+            kept="no file was written",
+        )
+    return prompts
+
+
+def _from_prompts(
+    image: Path,
+    prompts: Path,
+    axis: str | None,
+    model: str,
+    limits: tuple[float, float] | str | None,
+    device: Any,
+    options: InferenceOptions,
+    stack: StackOptions,
+) -> Work:
+    from napari_sam2.io.prompts import read_prompts
+
+    file = read_prompts(prompts)
+    chosen_axis = _frame_axis(file, axis)
+    from napari_sam2.api import Session
+
+    session = Session(
+        image,
+        axis=chosen_axis,
+        model=model,
+        limits=limits,
+        device=device,
+        options=options,
+        **stack.as_arguments(),
+    )
+    _check_scales(session, file.prompts)
+    return Work(session, file.prompts, file.infos)
+
+
 def _limits(
     limits: tuple[float, float] | None, window: str | None
-) -> tuple[float, float] | IntensityMapping | str | None:
+) -> tuple[float, float] | str | None:
     if limits is not None and window is not None:
         raise OptionError("--limits and --window say two things", remedy="give one of them")
     return limits if window is None else window.replace("-", " ")
@@ -187,19 +244,23 @@ def _count_contested(session: Session) -> int:
     return sum(session.num_contested(frame) for frame in range(len(session.frames)))
 
 
-def _segment(session: Session, file: PromptFile, direction: str) -> int:
+def _segment(work: Work, direction: str) -> int:
     """Give all prompts, say what the objects are, propagate, and return how many frames that reached."""
-    with progress_bar(len(file.prompts), "prompts") as bar:
-        for number, prompt in enumerate(file.prompts):
+    session = work.session
+    with progress_bar(len(work.prompts), "prompts") as bar:
+        for number, prompt in enumerate(work.prompts):
             _add(session, number, prompt)
             bar.update(1)
-    for object_id, info in file.infos.items():
+    for object_id, info in work.infos.items():
         session.describe(object_id, info)
-    propagation = session.propagate(direction=direction)
-    with progress_bar(propagation.total, "frames ") as bar:
-        for _ in propagation:
-            bar.update(1)
-    return propagation.total
+    total = 0
+    for objects in runs_of(session):
+        propagation = session.propagate(direction=direction, objects=objects)
+        with progress_bar(propagation.total, "frames ") as bar:
+            for _ in propagation:
+                bar.update(1)
+        total += propagation.total
+    return total
 
 
 def _add(session: Session, number: int, prompt: FilePrompt) -> None:
@@ -216,16 +277,20 @@ def _add(session: Session, number: int, prompt: FilePrompt) -> None:
         ) from error
 
 
-def _draw(session: Session, title: str, path: Path, prompts: tuple[FilePrompt, ...]) -> None:
+def _draw(session: Session, title: str, path: Path) -> None:
     """Write a picture of the labels over some frames; only those frames are read again."""
     from napari_sam2.cli.pictures import SeenFrames
     from napari_sam2.evaluation.overlay import contact_sheet, write_png
     from napari_sam2.io.atomic import replacing
 
     clicks: dict[int, list[tuple[float, float]]] = {}
-    for prompt in prompts:
-        signed = zip(prompt.points, prompt.labels, strict=True)
-        clicks.setdefault(prompt.frame, []).extend(point for point, label in signed if label == 1)
+    for item in session.prompts:
+        for said in item.frames:
+            for step in said.steps:
+                signed = zip(step.points, step.positives, strict=True)
+                clicks.setdefault(said.frame, []).extend(
+                    point for point, positive in signed if positive
+                )
     line = f"model {Path(session.model).name} · coloured: result · white dot: positive click"
     seen = SeenFrames(session.frames, session.mapping)
     picture = contact_sheet(seen, session.labels, title, [line], clicks=clicks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from napari_sam2.plugin.binding import Binding
 from napari_sam2.plugin.choices import FrameAxis
 from napari_sam2.plugin.contrasting import Contrasting
 from napari_sam2.plugin.downloads import Download
+from napari_sam2.plugin.exporting import Exporting
 from napari_sam2.plugin.handwork import Handwork
 from napari_sam2.plugin.lookout import Lookout
 from napari_sam2.plugin.mouse import Gesture, MouseTool
@@ -34,7 +35,7 @@ from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.plugin.shaping import Shaping, expected_daughters
 from napari_sam2.plugin.state import Message
 from napari_sam2.plugin.tools import Tools
-from napari_sam2.plugin.worker import MakeSegmenter
+from napari_sam2.plugin.worker import CallJob, MakeSegmenter, Reply
 from napari_sam2.plugin.workspace import DEFAULT_AXIS, Workspace, describe_loss
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Controller:
         self._mouse: MouseTool | None = None
         self.review, self.shaping, self.running = Review(self), Shaping(self), Running(self)
         self.tools, self.handwork, self.adopting = Tools(self), Handwork(self), Adopting(self)
-        self.contrasting, self.session_files = Contrasting(self), SessionFiles(self)
+        self.contrasting, self.exporting = Contrasting(self), Exporting(self)
+        self.session_files = SessionFiles(self)
         self._lookout = Lookout(self)
         self.review.frame_shown.connect(self._lookout.follow)
         self._keys = KeyBindings(commands_of(self))
@@ -339,6 +341,10 @@ class Controller:
         """Decide who wins where masks of different runs overlap."""
         with self.reporting():
             self.require_session().set_overlap(overlap)
+
+    def submit(self, job: CallJob, handler: Callable[[Reply], None]) -> None:
+        """Have something done on the worker's thread, after what is going on there."""
+        self._workspace.worker.submit(job, handler)
 
     def put_down(self) -> None:
         """Throw away what is being drawn; if nothing is, put down the tool in hand."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from napari_sam2.core.state import OverlapPolicy
@@ -79,7 +80,8 @@ class DockState:
     objects are those on all frames, not on the shown one. `is_stopped`: the last run was stopped and can be resumed.
     `scope`: what the next run is about; `overlap`: who wins where masks overlap. `frame`: the one that is shown;
     `marks`: how all frames of the active object stand; `log`: all actions as Python;
-    `offer`: the question whether to go on with an earlier session.
+    `export_suggestion`: a name for files of results; `source_kind`: the format of the image; `notice`: what is to be
+    known about images of that kind; `offer`: the question whether to go on with an earlier session.
     """
 
     message: Message
@@ -112,5 +114,9 @@ class DockState:
     log: tuple[str, ...] = ()
     undo_action: str = ""
     redo_action: str = ""
+    export_suggestion: Path | None = None
+    can_export: bool = False
+    source_kind: str = ""
+    notice: str = ""
     has_session: bool = field(default=False)
     offer: str = ""

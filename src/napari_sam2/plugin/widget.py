@@ -13,6 +13,7 @@ from napari_sam2.core.errors import NapariSam2Error, TorchUnavailableError
 from napari_sam2.plugin.actions import commands_of
 from napari_sam2.plugin.launch import controller_of
 from napari_sam2.plugin.panels.empty import EmptyPanel
+from napari_sam2.plugin.panels.files import FilesPanel
 from napari_sam2.plugin.panels.image import ImagePanel
 from napari_sam2.plugin.panels.log import LogPanel
 from napari_sam2.plugin.panels.message import MessagePanel
@@ -72,11 +73,12 @@ class SamWidget(QWidget):
     def _build(self) -> None:
         self.image, self.message, self.empty = ImagePanel(), MessagePanel(), EmptyPanel()
         self.objects, self.prompts, self.run = ObjectsPanel(), PromptsPanel(), PropagatePanel()
-        self.review, self.log = ReviewPanel(), LogPanel()
-        files = self.controller.session_files
-        self.offer, self.save = OfferPanel(), SavePanel(lambda: files.proposed)
+        self.review, self.files, self.log = ReviewPanel(), FilesPanel(), LogPanel()
+        sessions = self.controller.session_files
+        self.offer, self.save = OfferPanel(), SavePanel(lambda: sessions.proposed)
         upper = self.message, self.offer, self.image, self.empty, self.objects
-        self.panels = (*upper, self.prompts, self.run, self.review, self.save, self.log)
+        lower = self.review, self.save, self.files, self.log
+        self.panels = (*upper, self.prompts, self.run, *lower)
         content = QWidget()
         content.setObjectName("sam2Dock")
         column = QVBoxLayout(content)
@@ -125,6 +127,7 @@ class SamWidget(QWidget):
         self.run.stop_asked.connect(asked.running.stop)
         self.run.more.scope_chosen.connect(asked.running.choose_scope)
         self.run.more.overlap_chosen.connect(asked.choose_overlap)
+        self.files.export_asked.connect(asked.exporting.export)
         self.run.undo_asked.connect(asked.undo)
         self.run.redo_asked.connect(asked.redo)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -82,17 +83,21 @@ def frames_of(
     ImageError
         If its shape or data type cannot be used, or it is not clear what is meant.
     """
-    labels, places = image.source.placement.labels, dict(at or {})
+    labels = image.source.placement.labels
+    places: dict[Axis, int] = dict(at or {})
     if channel is not None and image.is_rgb:
         raise ImageError(f"'{image.name}' has colours, and no channels to choose from")
     channels = channel if isinstance(channel, Sequence) else (channel,)
 
     def frames(number: int | None) -> ArrayFrames:
-        if number is not None:
+        if number is not None and view is None:
             places[channel_axis_of(labels, image.name)] = number
-        chosen = view or choose_view(
-            image.shape, labels, axis, at=places, volumes=volumes, name=image.name
-        )
+        if view is None:
+            chosen = choose_view(
+                image.shape, labels, axis, at=places, volumes=volumes, name=image.name
+            )
+        else:
+            chosen = view if number is None else _on_channel(view, labels, number, image.name)
         if isinstance(image.array, FolderStack) and chosen.frame_axis not in (0, None):
             raise ImageError(
                 f"the frames of folder '{image.name}' are its files, so the axis must be 0, not {axis}",
@@ -103,6 +108,13 @@ def frames_of(
     if len(channels) == 1:
         return frames(channels[0])
     return ChannelFrames([frames(number) for number in channels])
+
+
+def _on_channel(view: StackView, labels: Sequence[str], channel: int, name: str) -> StackView:
+    """Return a view that stands at another channel."""
+    axis = channel_axis_of(labels, name)
+    fixed = [(other, channel if other == axis else at) for other, at in view.fixed]
+    return replace(view, fixed=tuple(fixed))
 
 
 def open_image(
