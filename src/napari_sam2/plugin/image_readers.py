@@ -45,10 +45,11 @@ def read_image(path: str) -> list[LayerData]:
     }
     if opened.limits is not None:
         looks["contrast_limits"] = opened.limits
-    return [(_pixels(opened), looks, "image")]
+    return [(layer_array(opened), looks, "image")]
 
 
-def _pixels(opened: OpenedImage) -> Any:
+def layer_array(opened: OpenedImage) -> Any:
+    """Return the pixels of an image as napari takes them: a small one in memory, others plane by plane."""
     import dask.array
     import numpy as np
 

@@ -68,8 +68,9 @@ def _shown(viewer: napari.Viewer, file: SessionFile) -> Image | None:
 def _image_layer(path: str, file: SessionFile) -> LayerData:
     from napari_sam2.core.errors import FrameReadError
     from napari_sam2.io.images import open_image
+    from napari_sam2.plugin.image_readers import layer_array
     from napari_sam2.plugin.layers import MARK
-    from napari_sam2.plugin.saving import SOURCE, layer_arguments
+    from napari_sam2.plugin.saving import layer_arguments
     from napari_sam2.plugin.session_files import TO_OPEN
 
     name = Path(path).name
@@ -87,14 +88,11 @@ def _image_layer(path: str, file: SessionFile) -> LayerData:
     source = file.place.source
     series = source.part if source.kind == "dicom" and place.is_dir() else None
     opened = open_image(place, level=file.place.level, series=series)
-    array: Any = opened.array
-    if not hasattr(array, "ndim"):
-        import numpy as np
-
-        array = np.stack([array[t] for t in range(array.shape[0])])
+    is_plain = hasattr(opened.array, "ndim") and hasattr(opened.array, "dtype")
+    array = opened.array if is_plain else layer_array(opened)
     arguments: dict[str, Any] = {
         "name": source.name or opened.name,
-        "metadata": {MARK: {TO_OPEN: str(path), SOURCE: replace(source, path=str(place))}},
+        "metadata": {MARK: {TO_OPEN: str(path), "source": replace(source, path=str(place))}},
         "rgb": opened.is_rgb,
         **layer_arguments(source.placement),
     }

@@ -23,18 +23,13 @@ from napari_sam2.io.sessions import ImageFacts, ModelFacts, SessionFile, write_s
 from napari_sam2.io.weights import weights_sha256
 from napari_sam2.plugin.choices import shape_of
 from napari_sam2.plugin.contrasting import mapping_of
-from napari_sam2.plugin.layers import MARK
-from napari_sam2.plugin.positions import matrix_of
+from napari_sam2.plugin.positions import placement_of, source_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_sam2.plugin.binding import Binding
     from napari_sam2.plugin.settings import PluginSettings
-
-
-SOURCE = "source"
-"""In `layer.metadata[MARK]` of an image that a reader of ours made: its `ImageSource`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,20 +133,8 @@ class Key:
 
 def path_of(image: Image) -> str | None:
     """Return the absolute path of the file that a layer was opened from, or None."""
-    noted = image.metadata.get(MARK, {}).get(SOURCE)
-    path = noted.path if isinstance(noted, ImageSource) else image.source.path
-    if path is None:
-        return None
-    return str(Path(path).absolute()) if is_local(str(path)) else str(path)
-
-
-def placement_of(image: Image) -> Placement:
-    """Return where the pixels of a layer lie in the world."""
-    units = tuple(str(unit) for unit in image.units)
-    # napari calls axes without a name "-3", "-2", "-1".
-    told = (str(name) for name in image.axis_labels)
-    labels = tuple("" if name.lstrip("-").isdecimal() else name for name in told)
-    return Placement.of(matrix_of(image), units, labels)
+    path = source_of(image).path
+    return path if path is None or not is_local(path) else str(Path(path).absolute())
 
 
 def layer_arguments(placement: Placement) -> dict[str, Any]:

@@ -88,6 +88,8 @@ def _steps(file: Any) -> Iterator[tuple[str, tuple[float, str]]]:
             yield letter, (float(denominator) / float(numerator), unit)
     if _is_step(metadata.get("spacing")):
         yield "Z", (float(metadata["spacing"]), unit)
+        # A stack whose only other axis is called time may be one in space all the same.
+        yield "T", (float(metadata["spacing"]), "")
     if _is_step(metadata.get("finterval")):
         yield "T", (float(metadata["finterval"]), "s")
 
