@@ -223,3 +223,37 @@ def test_frames_with_nothing_to_see_are_listed():
     for t in (2, 1, 0):
         frames.read(t)
     assert frames.blank == (0, 2)
+
+
+class Flaky:
+    """An array on a share that fails some times before it answers."""
+
+    shape, dtype = (3, 4, 5), np.dtype(np.uint8)
+
+    def __init__(self, failures, error=OSError(5, "Input/output error")):
+        self.failures, self.error, self.num_asked = failures, error, 0
+
+    def __getitem__(self, key):
+        self.num_asked += 1
+        if self.num_asked <= self.failures:
+            raise self.error
+        return np.ones((4, 5), np.uint8)
+
+
+def test_a_share_that_fails_for_a_moment_is_asked_again(monkeypatch):
+    pauses = []
+    monkeypatch.setattr("napari_sam2.core.arrays.time.sleep", pauses.append)
+    assert ArrayFrames(Flaky(2)).read(1).all()
+    assert pauses == [0.1, 0.5]
+    with pytest.raises(FrameReadError, match="Input/output error"):
+        ArrayFrames(Flaky(3)).read(1)
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(2, "gone"), PermissionError(13, "no"), ValueError("bad")]
+)
+def test_what_will_not_get_better_is_told_at_once(error):
+    array = Flaky(9, error)
+    with pytest.raises(FrameReadError):
+        ArrayFrames(array).read(1)
+    assert array.num_asked == 1

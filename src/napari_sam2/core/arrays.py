@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -14,6 +15,9 @@ from napari_sam2.core.errors import FrameReadError, ImageError
 from napari_sam2.core.intensity import check_dtype, count_nonfinite, is_blank
 
 logger = logging.getLogger(__name__)
+
+_PAUSES = (0.1, 0.5)
+"""Seconds after which a frame is read again that could not be read."""
 
 DECODE_BUDGET = 4 << 30
 """Bytes that reading one frame may take, chunks that reach beyond it included."""
@@ -102,7 +106,7 @@ class ArrayFrames:
         if not 0 <= t < len(self):
             raise FrameReadError(f"frame {t} of '{self.name}' is outside 0..{len(self) - 1}")
         try:
-            frame = np.asarray(self._array[self.stack_view.frame_key(t)])
+            frame = self._patiently(t)
         except Exception as error:
             raise FrameReadError(
                 f"frame {t} of '{self.name}' could not be read: {type(error).__name__}: {error}",
@@ -114,6 +118,18 @@ class ArrayFrames:
         if is_blank(frame):
             self._blank.add(t)
         return frame
+
+    def _patiently(self, t: int) -> np.ndarray:
+        """Read a frame; a share that fails for a moment is asked again, a file that is not there is not."""
+        for pause in _PAUSES:
+            try:
+                return np.asarray(self._array[self.stack_view.frame_key(t)])
+            except (FileNotFoundError, PermissionError):
+                raise
+            except OSError as error:
+                logger.info("frame %s of '%s' is read again: %s", t, self.name, error)
+                time.sleep(pause)
+        return np.asarray(self._array[self.stack_view.frame_key(t)])
 
     @property
     def nonfinite(self) -> Mapping[int, int]:
