@@ -230,8 +230,9 @@ class Flaky:
 
     shape, dtype = (3, 4, 5), np.dtype(np.uint8)
 
-    def __init__(self, failures, error=OSError(5, "Input/output error")):
-        self.failures, self.error, self.num_asked = failures, error, 0
+    def __init__(self, failures, error=None):
+        self.failures, self.num_asked = failures, 0
+        self.error = error or OSError(5, "Input/output error")
 
     def __getitem__(self, key):
         self.num_asked += 1

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from tests.io.test_sessions import FRAMES, acted, actions, everything, file_of, labels, make
 
+from napari_sam2.core import script
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import FileFormatError
@@ -96,13 +97,33 @@ def clicked():
     return session
 
 
-def test_opening_is_undone_in_one_step(tmp_path):
+def test_undo_ends_where_a_session_was_opened_and_the_log_stays_true():
     session = clicked()
     opened = make()
     opened.take_up(session.saved, session.kept, session.log)
-    assert opened.undo_action == "open"
+    assert opened.undo_action == ""
+    assert not opened.undo()
+    opened.add_points(2, 0, [(15, 15)])
     opened.undo()
-    assert opened.objects == ()
+    assert opened.objects == (1,)
+    again = make()
+    names = {name: getattr(script, name) for name in script.__all__} | {"session": again}
+    for line in opened.log:
+        exec(line, names)
+    assert labels(again) == labels(opened)
+
+
+def test_a_file_of_masks_that_belongs_to_no_session_is_not_left(tmp_path, monkeypatch):
+    from napari_sam2.io import sessions
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "x.sam2.json"
+    monkeypatch.setattr(sessions, "replacing", fail)
+    with pytest.raises(FileFormatError, match="No space left"):
+        write_session(path, whole_file_of(clicked()))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_masks_lie_beside_the_file_and_those_of_earlier_versions_go(tmp_path):
@@ -198,7 +219,9 @@ def test_an_image_that_is_nowhere_is_named_where_it_was(tmp_path):
     assert place_after(tmp_path, image, tmp_path / "s") == str(image)
 
 
-@pytest.mark.parametrize("path", ["\\\\server\\share\\a.npy", "//server/a.npy", "https://x/a.npy"])
+@pytest.mark.parametrize(
+    "path", ["\\\\server\\share\\a.npy", "//server/a.npy", "\\/server/a.npy", "https://x/a.npy"]
+)
 def test_an_image_on_another_computer_is_never_opened_by_a_file(tmp_path, path):
     write_session(tmp_path / "x.sam2.json", whole_file_of(clicked()))
     content = json.loads((tmp_path / "x.sam2.json").read_text())

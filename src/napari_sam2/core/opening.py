@@ -8,6 +8,7 @@ from dataclasses import replace
 from napari_sam2.core import edits
 from napari_sam2.core.bases import Bases
 from napari_sam2.core.errors import PromptError
+from napari_sam2.core.history import Entry, History
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.joining import person_answer
 from napari_sam2.core.objects import ObjectInfo
@@ -82,10 +83,11 @@ class Opening(Overlapping, Organising, Propagating):
         )
 
     def take_up(self, saved: SavedSession, kept: Kept, log: Iterable[str] = ()) -> None:
-        """Replace everything by a saved session with all its masks, and go on with its log; one history entry.
+        """Replace everything by a saved session with all its masks, and go on with its log.
 
-        No model is needed for that. Masks that were out of date still are; answers that are not among those that were
-        kept are asked for. Errors as in `reopen`.
+        Undo ends here: the log tells what was done before, and is not to be contradicted by what comes. No model is
+        needed for that. Masks that were out of date still are; answers that are not among those that were kept are
+        asked for. Errors as in `reopen`.
 
         Parameters
         ----------
@@ -97,7 +99,7 @@ class Opening(Overlapping, Organising, Propagating):
             The lines so far.
         """
         with self._drafts.action():
-            self._act("open", self._opened(saved, kept))
+            self._change(History(Entry("", self._opened(saved, kept))), is_move=True)
         self._log.begin(log)
 
     def _opened(self, saved: SavedSession, kept: Kept) -> SessionState:

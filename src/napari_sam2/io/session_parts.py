@@ -87,7 +87,7 @@ def _found(model: SourceModel, folder: Path) -> Path | None:
     """Return the path that exists; the one that was saved if none does; None where there never was one."""
     candidates = [folder / model.path] if model.path and is_local(model.path) else []
     candidates += [Path(model.absolute)] if model.absolute and is_local(model.absolute) else []
-    existing = [path for path in candidates if path.exists()]
+    existing = [path for path in candidates if path.is_file() or path.is_dir()]
     if existing:
         return existing[0].resolve()
     return candidates[-1] if candidates else None
@@ -95,7 +95,8 @@ def _found(model: SourceModel, folder: Path) -> Path | None:
 
 def is_local(path: str) -> bool:
     """Say whether a path leads to this computer's files: a file from elsewhere must not make us call a server."""
-    return not path.startswith(("\\\\", "//")) and "://" not in path and "\0" not in path
+    is_share = path.replace("\\", "/").startswith("//")
+    return not is_share and "://" not in path and "\0" not in path
 
 
 # Masks

@@ -39,6 +39,7 @@ from napari_sam2.io.session_models import (
     options_model,
 )
 from napari_sam2.io.session_parts import (
+    MASKS_SUFFIX,
     ImagePlace,
     place_content,
     place_of,
@@ -120,6 +121,7 @@ def write_session(path: str | Path, file: SessionFile) -> None:
         If it would be larger than `read_session` reads, or cannot be written.
     """
     path = Path(path).expanduser().absolute()
+    before = set(path.parent.glob(f"*{MASKS_SUFFIX}"))
     try:
         masks = None if file.kept is None else write_kept(path, file.kept)
     except OSError as error:
@@ -135,6 +137,8 @@ def write_session(path: str | Path, file: SessionFile) -> None:
         with replacing(path) as temporary:
             temporary.write_bytes(data)
     except OSError as error:
+        if masks is not None and (written := path.with_name(masks["file"])) not in before:
+            written.unlink(missing_ok=True)
         raise _unwritable(path, error) from error
     remove_older_masks(path, None if masks is None else masks["file"])
 

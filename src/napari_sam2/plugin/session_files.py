@@ -62,7 +62,8 @@ class SessionFiles:
         self._autosave = Autosave(
             binding, lambda: self._controller.settings, self._on_autosave_failed, path
         )
-        earlier = [] if binding.session.undo_action else self._autosave.earlier()
+        has_begun = not binding.session.snapshot().is_empty or binding.session.undo_action
+        earlier = [] if has_begun else self._autosave.earlier()
         self._offer = None
         if earlier:
             self._offer = Offer(earlier[0], in_words(moment_of(earlier[0]), datetime.now()))
