@@ -54,9 +54,11 @@ class Outputs:
     @contextmanager
     def open(self, session: Session) -> Iterator[None]:
         """Write meanwhile what can be, and everything else once the work inside is done."""
-        from napari_sam2.io.exports import export, format_of
+        from napari_sam2.io.exports import check_suits, export, format_of
         from napari_sam2.io.exports.live import live_labels
 
+        for path, format in self.targets:
+            check_suits(path, format, session.source)
         later = []
         with ExitStack() as stack:
             for path, format in self.targets:

@@ -9,10 +9,16 @@ import numpy as np
 
 from napari_sam2.core.errors import LabelsError
 from napari_sam2.core.results import LabelResult
+from napari_sam2.core.sources import ImageSource
 from napari_sam2.io.images.opened import library
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _TYPES = (np.uint8, np.uint16, np.uint32)
+
+
+def check_nifti(source: ImageSource) -> None:
+    """Refuse to begin without the library."""
+    library("nibabel", "nifti", Path(f"NIfTI of {source.name}"))
 
 
 def write_nifti(path: Path, result: LabelResult) -> None:
