@@ -49,7 +49,7 @@ def test_importing_the_package_takes_less_than_300_ms():
     assert min(float(run_python(code)) for _ in range(5)) < 0.3
 
 
-@pytest.mark.parametrize("package", ["core", "io", "cli"])
+@pytest.mark.parametrize("package", ["core", "io", "batch", "cli"])
 def test_every_module_below_loads_neither_torch_nor_qt(package):
     assert not loaded_by(*modules_of(package)) & HEAVY
 

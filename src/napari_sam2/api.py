@@ -28,12 +28,10 @@ from napari_sam2.core.messages import (
 from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.planes import Axis
-from napari_sam2.core.results import LabelResult, Score
 from napari_sam2.core.saved import Kept
 from napari_sam2.core.segmenter import Segmenter
 from napari_sam2.core.session import Session as CoreSession
 from napari_sam2.core.sources import ImageSource
-from napari_sam2.core.store import MaskRecord
 from napari_sam2.core.volume_segmenter import NUM_BOUND, VolumeSegmenter
 from napari_sam2.io.weights import open_weights, resolve, weights_sha256
 
@@ -225,23 +223,11 @@ class Session(CoreSession):
         super().__init__(frames, engine, stack_view=view, mapping=mapping, **core)
 
     @property
-    def result(self) -> LabelResult:
-        """What was found so far, with all that a file of it can hold; see `export`."""
-        scores = {
-            (object_id, frame): _score(self.store.get(key))
-            for object_id, known in self.state.objects.items()
-            for frame in {*known.answers, *known.tracks}
-            if (key := self.state.shown(object_id, frame)) is not None
-        }
-        return LabelResult(
-            self.labels,
-            self.stack_view,
-            self.source,
-            self.infos,
-            scores,
-            self.frames,
-            self.objects,
-        )
+    def mapping(self) -> IntensityMapping:
+        """How the frames are seen."""
+        mapping = super().mapping
+        assert mapping is not None  # given when the session was made, and never taken away
+        return mapping
 
     def export(
         self, path: str | Path, format: str | None = None, *, overwrite: bool = False
@@ -258,11 +244,11 @@ class Session(CoreSession):
         """
         from napari_sam2.io.exports import export
 
-        return export(self.result, path, format, overwrite=overwrite)
+        return export(self.result(self.source), path, format, overwrite=overwrite)
 
     def measure(self) -> tuple[Measurement, ...]:
         """Return size, place, brightness and score of every object on every frame on which it is visible."""
-        return tuple(measure(self.result))
+        return tuple(measure(self.result(self.source)))
 
     def save(self, path: str | Path, *, with_masks: bool = True) -> None:
         """Write a session file: all that was said, what the masks depend on besides, and the masks; see `open`.
@@ -394,10 +380,6 @@ def _image_of(path: str | Path, place: ImagePlace | None) -> Path:
 def _series_of(place: ImagePlace) -> str | None:
     is_folder = place.path is not None and Path(place.path).is_dir()
     return place.source.part if place.source.kind == "dicom" and is_folder else None
-
-
-def _score(record: MaskRecord) -> Score:
-    return Score(record.object_score, record.iou, record.provenance)
 
 
 def _given_limits(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from napari_sam2.core.session import Session
 from napari_sam2.core.sources import ImageSource
 from napari_sam2.io.session_parts import ImagePlace
 from napari_sam2.io.sessions import read_session, write_session
+
+OLD = Path(__file__).with_name("old_sessions") / "schema3.sam2.json"
 
 
 class NoModel(InlineEngine):
@@ -231,4 +234,13 @@ def test_what_is_wrong_is_named(tmp_path, change, place):
     write_session(path, whole_file_of(clicked()))
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(FileFormatError, match=place):
+        read_session(path)
+
+
+def test_a_log_that_does_anything_else_is_refused(tmp_path):
+    path = tmp_path / "x.sam2.json"
+    content = json.loads(OLD.read_text("utf-8"))
+    content |= {"schema": 4, "log": ["session.undo()", "__import__('os').system('true')"]}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(FileFormatError, match=r"log\[1\] is no action of a session"):
         read_session(path)

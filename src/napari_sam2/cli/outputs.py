@@ -63,11 +63,13 @@ class Outputs:
         with ExitStack() as stack:
             for path, format in self.targets:
                 if format_of(path, format) == "ome-zarr":
-                    stack.enter_context(live_labels(session, lambda: session.result, path))
+                    stack.enter_context(
+                        live_labels(session, lambda: session.result(session.source), path)
+                    )
                 else:
                     later.append((path, format))
             yield
-        result = session.result if later else None
+        result = session.result(session.source) if later else None
         for path, format in later:
             assert result is not None
             export(result, path, format, overwrite=self.overwrite)

@@ -8,11 +8,8 @@ from dataclasses import replace
 from napari_sam2.core import edits
 from napari_sam2.core.bases import Bases
 from napari_sam2.core.errors import PromptError
-from napari_sam2.core.extent import WHOLE
-from napari_sam2.core.freshness import freshness_of
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.joining import person_answer
-from napari_sam2.core.messages import PropagationRequest
 from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.core.organising import Organising, check_descent
 from napari_sam2.core.overlapping import Overlapping
@@ -21,6 +18,7 @@ from napari_sam2.core.prompts import ObjectPrompts
 from napari_sam2.core.propagating import Propagating
 from napari_sam2.core.recording import recorded
 from napari_sam2.core.saved import Kept, SavedSession
+from napari_sam2.core.snapshot import Snapshot, bases_of
 from napari_sam2.core.state import Lock, SessionState, Tracked
 from napari_sam2.core.table import FrameTable
 from napari_sam2.core.validation import check_frame
@@ -69,14 +67,19 @@ class Opening(Overlapping, Organising, Propagating):
     @property
     def kept(self) -> Kept:
         """All masks of the model that are known, to be given to `take_up` with `saved`."""
-        bases = {object_id: self._bases_of(object_id, self.state) for object_id in self.objects}
+        return self.snapshot().kept
 
-        def is_good(object_id: ObjectId, frame: FrameIndex) -> bool:
-            basis = bases[object_id].of(object_id, frame)
-            tracked = self.state.objects[object_id].tracks.get(frame)
-            return basis is not None and freshness_of(tracked, basis) in ("fresh", "moved")
-
-        return Kept.of(self.state, self.store, is_good)
+    def snapshot(self) -> Snapshot:
+        """Return the session as it is now, to be saved by another thread."""
+        return Snapshot(
+            self.state,
+            self.store,
+            len(self.frames),
+            self.stack_view.depth,
+            self._model,
+            self._highest_id,
+            self.log,
+        )
 
     def take_up(self, saved: SavedSession, kept: Kept, log: Iterable[str] = ()) -> None:
         """Replace everything by a saved session with all its masks, and go on with its log; one history entry.
@@ -133,15 +136,7 @@ class Opening(Overlapping, Organising, Propagating):
 
     def _bases_of(self, object_id: ObjectId, state: SessionState) -> Bases:
         """Return what every frame of an object rests on, also those that are trimmed away now."""
-        whole = PropagationRequest(
-            0,
-            (replace(state.asked(object_id), extent=WHOLE),),
-            FrameIndex(0),
-            FrameIndex(len(self.frames)),
-            mapping=self.mapping,
-            depth=self.stack_view.depth,
-        )
-        return Bases(whole, self._model)
+        return bases_of(object_id, state, len(self.frames), self.stack_view.depth, self._model)
 
     def _filled(
         self, state: SessionState, saved: SavedSession, kept: Kept | None = None

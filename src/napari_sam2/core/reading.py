@@ -25,13 +25,15 @@ from napari_sam2.core.projection import (
     project,
 )
 from napari_sam2.core.prompts import ObjectPrompts
+from napari_sam2.core.results import LabelResult, Score
+from napari_sam2.core.sources import ImageSource
 from napari_sam2.core.state import (
     ExistingLabels,
     Lock,
     OverlapPolicy,
     SessionState,
 )
-from napari_sam2.core.store import MaskRecord, MaskStore, MemoryMaskStore
+from napari_sam2.core.store import MaskRecord, MaskStore, MemoryMaskStore, RecordBook
 from napari_sam2.core.timeline import Timeline
 from napari_sam2.core.validation import check_frame, check_object_id
 
@@ -118,22 +120,40 @@ class Reading(Timeline):
     def project(self, frame: int, box: Box | None = None) -> np.ndarray:
         """Return the labels of a frame, or of a box (y0, x0, y1, x1) of it."""
         frame_idx = check_frame(frame, len(self.frames))
-        whole = (0, 0, *self.frames.shape)
-        part = whole if box is None else box
-        labels = project(self._shown(frame_idx), part, self.labels_dtype, self.overlap)
-        existing = self.state.existing
-        return labels if existing is None else _with_existing(labels, existing, frame_idx, part)
+        part = (0, 0, *self.frames.shape) if box is None else box
+        return labels_of(self.state, self.store, frame_idx, part, self.labels_dtype)
 
     def num_contested(self, frame: int) -> int:
         """Return how many pixels of a frame several objects claim; `labels` gives each to one of them."""
         frame_idx = check_frame(frame, len(self.frames))
-        return count_contested(self._shown(frame_idx), (0, 0, *self.frames.shape))
+        shown = _shown_on(self.state, self.store, frame_idx)
+        return count_contested(shown, (0, 0, *self.frames.shape))
 
-    def _shown(self, frame: FrameIndex) -> Iterable[Shown]:
-        for known in self.state.objects.values():
-            shown = self.state.shown_as(known.object_id, frame)
-            if shown is not None:
-                yield Shown(self.store.get(shown[0]), shown[1])
+    def result(self, source: ImageSource) -> LabelResult:
+        """Return what was found so far with all that a file of it can hold; what is done later changes nothing in it.
+
+        Parameters
+        ----------
+        source : ImageSource
+            Where the image came from.
+        """
+        state, store, dtype = self.state, self.store, self.labels_dtype
+        whole = (0, 0, *self.frames.shape)
+        labels = LazyLabels(
+            lambda t: labels_of(state, store, FrameIndex(t), whole, dtype),
+            (len(self.frames), *self.frames.shape),
+            dtype,
+        )
+        scores = {
+            (object_id, frame): Score(record.object_score, record.iou, record.provenance)
+            for object_id, known in state.objects.items()
+            for frame in {*known.answers, *known.tracks}
+            if (key := state.shown(object_id, frame)) is not None
+            for record in [store.get(key)]
+        }
+        return LabelResult(
+            labels, self.stack_view, source, dict(state.infos), scores, self.frames, self.objects
+        )
 
     # Checks and small steps
 
@@ -180,6 +200,22 @@ class Reading(Timeline):
         if record is None or record.provenance != "tracked" or record.box == EMPTY_BOX:
             return None
         return record.to_packed(self.frames.shape)
+
+
+def labels_of(
+    state: SessionState, store: RecordBook, frame: FrameIndex, box: Box, dtype: np.dtype
+) -> np.ndarray:
+    """Return the labels of a state in a box (y0, x0, y1, x1) of a frame."""
+    labels = project(_shown_on(state, store, frame), box, dtype, state.overlap)
+    existing = state.existing
+    return labels if existing is None else _with_existing(labels, existing, frame, box)
+
+
+def _shown_on(state: SessionState, store: RecordBook, frame: FrameIndex) -> Iterable[Shown]:
+    for known in state.objects.values():
+        shown = state.shown_as(known.object_id, frame)
+        if shown is not None:
+            yield Shown(store.get(shown[0]), shown[1])
 
 
 def _with_existing(

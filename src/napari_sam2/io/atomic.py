@@ -28,10 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside `path` to fill; on success it takes the place of `path`, else it is removed."""
     token = secrets.token_hex(4)
-    temporary, old = (
-        path.with_name(f".{path.name}.{token}"),
-        path.with_name(f".{path.name}.{token}.old"),
-    )
+    temporary, old = (path.with_name(f".{name}.{path.name}") for name in (token, f"{token}-old"))
     temporary.mkdir()
     try:
         yield temporary

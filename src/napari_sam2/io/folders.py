@@ -24,6 +24,14 @@ def weights_folder() -> Path:
     return cache_folder() / "weights"
 
 
+def sessions_folder() -> Path:
+    """Return the folder that sessions are saved in by themselves; it need not exist."""
+    override = os.environ.get(HOME_VARIABLE)
+    if override:
+        return Path(override).expanduser().absolute() / "sessions"
+    return platformdirs.user_data_path("napari-sam2", appauthor=False) / "sessions"
+
+
 def offline_folder() -> Path | None:
     """Return the folder with weights placed there by hand (``NAPARI_SAM2_WEIGHTS``), if one is set.
 

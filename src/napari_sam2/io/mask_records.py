@@ -36,7 +36,7 @@ def write_masks(file: BinaryIO, masks: Iterable[KeptMask]) -> int:
     file.write(MAGIC)
     count = 0
     for mask in masks:
-        payload = _payload(mask)
+        payload = pack_mask(mask)
         file.write(_PREFIX.pack(len(payload), zlib.crc32(payload)))
         file.write(payload)
         count += 1
@@ -72,10 +72,11 @@ def _next(file: BinaryIO, shape: tuple[int, int]) -> KeptMask | None:
     payload = file.read(length)
     if len(payload) < length or zlib.crc32(payload) != checksum:
         return None
-    return _mask(payload, shape)
+    return unpack_mask(payload, shape)
 
 
-def _payload(mask: KeptMask) -> bytes:
+def pack_mask(mask: KeptMask) -> bytes:
+    """Return the payload of a record."""
     record = mask.record
     view = record.view or (-1, -1, -1, -1)
     anchor, start = mask.passed or (-1, -1)
@@ -96,8 +97,10 @@ def _payload(mask: KeptMask) -> bytes:
     return head + record.bits + record.strength
 
 
-def _mask(payload: bytes, shape: tuple[int, int]) -> KeptMask | None:
+def unpack_mask(payload: bytes, shape: tuple[int, int]) -> KeptMask | None:
     """Return the record of a payload whose checksum is right; None if it cannot be one all the same."""
+    if len(payload) < _HEAD.size:
+        return None
     values = _HEAD.unpack_from(payload)
     object_id, frame, rank, run = values[:4]
     box, view, (anchor, start) = values[4:8], values[8:12], values[12:14]

@@ -9,6 +9,7 @@ from pydantic import Field, FiniteFloat, create_model, model_validator
 
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.intensity import IntensityMapping
+from napari_sam2.core.log_lines import is_action
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.options import InferenceOptions
 from napari_sam2.core.placement import Placement
@@ -265,6 +266,13 @@ class SessionModel(StrictModel):
     fingerprint: FingerprintModel | None = None
     masks: MasksModel | None = None
     log: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_a_log_of_actions(self) -> SessionModel:
+        for number, line in enumerate(self.log):
+            if not is_action(line):
+                raise ValueError(f"log[{number}] is no action of a session")
+        return self
 
     @model_validator(mode="after")
     def _names_everything_once(self) -> SessionModel:

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def write_kept(path: Path, kept: Kept) -> dict[str, Any]:
 
 def remove_older_masks(path: Path, current: str | None) -> None:
     """Remove files of masks that belonged to earlier versions of a session file."""
-    for other in path.parent.glob(f"{_stem(path)}.????????????{MASKS_SUFFIX}"):
+    for other in path.parent.glob(f"{escape(_stem(path))}.????????????{MASKS_SUFFIX}"):
         if other.name != current:
             other.unlink(missing_ok=True)
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_sam2.core.intensity import IntensityMapping
+
 
 class Binding:
     """Made once an image and frame axis; opened and closed with the dock, and the session lives on in between.
@@ -45,6 +47,8 @@ class Binding:
         Gets errors that come from the worker.
     changed : callable
         Called when something that the dock shows has changed.
+    mapping : IntensityMapping, optional
+        How the frames are seen; by default as the layer shows them.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Binding:
         settings: PluginSettings,
         failed: Callable[[NapariSam2Error], None],
         changed: Callable[[], None],
+        mapping: IntensityMapping | None = None,
     ) -> None:
         self._viewer, self.image, self._settings = viewer, image, settings
         self._failed, self._changed = failed, changed
@@ -64,7 +69,7 @@ class Binding:
         limits = None if image.rgb else tuple(float(limit) for limit in image.contrast_limits)
         self._limits = limits
         self.engine = self._engine(worker)
-        self.session = Session(self.frames, self.engine, stack_view=stack_view)
+        self.session = Session(self.frames, self.engine, stack_view=stack_view, mapping=mapping)
         self.quality, self.sizes = QualityWatch(self.session), Sizes(self.session, image)
         self.bridge = LayerBridge(viewer, image, self.session, settings)
         self.stopped_run = 0  # the number of the last run, if somebody stopped it

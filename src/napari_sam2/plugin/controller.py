@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from napari_sam2.plugin.binding import Binding
 from napari_sam2.plugin.choices import FrameAxis
 from napari_sam2.plugin.contrasting import Contrasting
 from napari_sam2.plugin.downloads import Download
+from napari_sam2.plugin.exporting import Exporting
 from napari_sam2.plugin.handwork import Handwork
 from napari_sam2.plugin.lookout import Lookout
 from napari_sam2.plugin.mouse import Gesture, MouseTool
@@ -29,16 +30,20 @@ from napari_sam2.plugin.recipe import make_segmenter
 from napari_sam2.plugin.reports import report
 from napari_sam2.plugin.review import Review
 from napari_sam2.plugin.running import Running
+from napari_sam2.plugin.session_files import SessionFiles
 from napari_sam2.plugin.settings import PluginSettings
 from napari_sam2.plugin.shaping import Shaping, expected_daughters
 from napari_sam2.plugin.state import Message
 from napari_sam2.plugin.tools import Tools
-from napari_sam2.plugin.worker import MakeSegmenter
+from napari_sam2.plugin.worker import CallJob, MakeSegmenter, Reply
 from napari_sam2.plugin.workspace import DEFAULT_AXIS, Workspace, describe_loss
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
+
+    from napari_sam2.core.axes import StackView
+    from napari_sam2.core.intensity import IntensityMapping
 
 
 class Controller:
@@ -77,7 +82,8 @@ class Controller:
         self._mouse: MouseTool | None = None
         self.review, self.shaping, self.running = Review(self), Shaping(self), Running(self)
         self.tools, self.handwork, self.adopting = Tools(self), Handwork(self), Adopting(self)
-        self.contrasting = Contrasting(self)
+        self.contrasting, self.exporting = Contrasting(self), Exporting(self)
+        self.session_files = SessionFiles(self)
         self._lookout = Lookout(self)
         self.review.frame_shown.connect(self._lookout.follow)
         self._keys = KeyBindings(commands_of(self))
@@ -160,8 +166,17 @@ class Controller:
         self.open()
         return self._workspace.attach(image, self.settings, axis).session
 
+    def attach_seen(
+        self, image: Image, view: StackView, mapping: IntensityMapping | None
+    ) -> Binding:
+        """Begin a session on an image that is seen exactly so; errors as of `attach`."""
+        self.open()
+        return self._workspace.attach(image, self.settings, seen=(view, mapping))
+
     def _attach_default(self) -> None:
-        if not self.is_open or self.binding is not None or not self.is_viewer_there:
+        if not self.is_open or not self.is_viewer_there or self.session_files.look():
+            return
+        if self.binding is not None:
             return
         images = choices.images_of(self.viewer)
         if images:
@@ -173,9 +188,9 @@ class Controller:
             # Not now: whoever adds layers may be adding more, and the last one added becomes the active one.
             QTimer.singleShot(0, self._attach_default)
         else:
-            QTimer.singleShot(
-                0, self.bind_keys
-            )  # it may be one of ours, made when it was first needed
+            # It may be one of ours, made when it was first needed, or come with its session.
+            QTimer.singleShot(0, self.bind_keys)
+            QTimer.singleShot(0, self._attach_default)
         self.tell()
 
     def _on_bound(self, binding: Binding) -> None:
@@ -183,12 +198,14 @@ class Controller:
         self.running.follow(session)
         session.notice_given.connect(self._on_notice)
         self.handwork.bind(binding)
+        self.session_files.bind(binding)
         self.bind_keys()
         self.activate(max(session.objects, default=1))  # which looks ahead, too
 
     def _on_unbound(self, binding: Binding) -> None:
         session = binding.session
         self._lookout.leave(binding)
+        self.session_files.leave(binding)
         self.running.leave(session)
         session.notice_given.disconnect(self._on_notice, missing_ok=True)
         self.handwork.unbind(binding)
@@ -324,6 +341,10 @@ class Controller:
         """Decide who wins where masks of different runs overlap."""
         with self.reporting():
             self.require_session().set_overlap(overlap)
+
+    def submit(self, job: CallJob, handler: Callable[[Reply], None]) -> None:
+        """Have something done on the worker's thread, after what is going on there."""
+        self._workspace.worker.submit(job, handler)
 
     def put_down(self) -> None:
         """Throw away what is being drawn; if nothing is, put down the tool in hand."""

@@ -23,6 +23,7 @@ from napari_sam2.plugin.positions import (
     current_index,
     matrix_of,
     place_like,
+    source_of,
     spatial_attributes,
     to_world,
 )
@@ -150,7 +151,13 @@ class LayerBridge:
             name=f"{self.image.name} SAM2 labels",
             opacity=self._settings.labels_opacity,
             colormap=_object_colors(),
-            metadata={MARK: {"role": "labels", "image": self.image.name}},
+            metadata={
+                MARK: {
+                    "role": "labels",
+                    "image": self.image.name,
+                    "source": source_of(self.image),
+                }
+            },
             **spatial_attributes(self.image),
         )
 

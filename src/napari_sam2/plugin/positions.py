@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_sam2.core.geometry import as_tuple, world_to_data
+from napari_sam2.core.placement import Placement
+from napari_sam2.core.sources import ImageSource
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -26,6 +29,33 @@ def place_like(layer: Layer, other: Layer) -> None:
     """Lay a layer exactly on another of the same axes."""
     for name, value in spatial_attributes(other).items():
         setattr(layer, name, value)
+
+
+def placement_of(layer: Layer) -> Placement:
+    """Return where the pixels of a layer lie, in its units."""
+    units = [_short(unit) for unit in layer.units]
+    # napari calls axes without a name "-3", "-2", "-1".
+    labels = ["" if _is_number(label) else str(label).lower() for label in layer.axis_labels]
+    return Placement.of(matrix_of(layer), units, labels)
+
+
+def source_of(layer: Layer) -> ImageSource:
+    """Return where a layer came from: what our readers noted on it, or else the path that napari knows."""
+    noted = layer.metadata.get("napari_sam2", {}).get("source")
+    if isinstance(noted, ImageSource):
+        return replace(noted, name=layer.name, placement=placement_of(layer))
+    path = layer.source.path
+    return ImageSource(layer.name, placement_of(layer), path=None if path is None else str(path))
+
+
+def _short(unit: object) -> str:
+    """Return the usual sign of a unit of pint."""
+    text = f"{unit:~}" if hasattr(unit, "dimensionality") else str(unit)
+    return {"µm": "um", "μm": "um", "": "pixel", "px": "pixel"}.get(text, text)
+
+
+def _is_number(label: object) -> bool:
+    return str(label).lstrip("-").isdecimal()
 
 
 def to_data(layer: Layer, viewer: ViewerModel, world: Sequence[float]) -> tuple[float, ...]:

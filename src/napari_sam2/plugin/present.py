@@ -9,8 +9,13 @@ from napari_sam2.plugin import choices
 from napari_sam2.plugin.binding import Binding
 from napari_sam2.plugin.controller import Controller
 from napari_sam2.plugin.hints import Situation, next_step
+from napari_sam2.plugin.positions import source_of
 from napari_sam2.plugin.shaping import expected_daughters
 from napari_sam2.plugin.state import DockState, Message, ObjectRow, Progress
+
+MEDICAL_NOTICE = (
+    "Medical image: for research use only, not a medical device. Not for diagnosis or treatment."
+)
 
 
 def present(controller: Controller) -> DockState:
@@ -33,6 +38,7 @@ def present(controller: Controller) -> DockState:
 
 def _with_session(binding: Binding, controller: Controller, common: dict[str, object]) -> DockState:
     session = binding.session
+    source = source_of(binding.image)
     is_stack, is_idle = len(binding.frames) > 1, common["progress"] is None
     return DockState(
         **common,
@@ -56,6 +62,11 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
         marks=binding.quality.marks_of(controller.active_object, binding.stopped_run),
         shows_only_active=binding.bridge.shows_only_active,
         log=session.log,
+        export_suggestion=controller.exporting.suggestion,
+        can_export=bool(session.objects) and not controller.exporting.is_busy,
+        source_kind=source.kind,
+        notice=MEDICAL_NOTICE if source.is_medical else "",
+        offer=controller.session_files.offer,
         undo_action=session.undo_action,
         redo_action=session.redo_action,
     )

@@ -67,10 +67,15 @@ def pixel_size_of(image: Image, session: Session) -> PixelSize:
     in_frame = [view.row_axis, view.column_axis]
     metres = [_metres(unit) for unit in image.units]
     has_unit = all(metres[axis] for axis in in_frame)
-    is_deep = view.frame_axis is not None and (
-        bool(metres[view.frame_axis])
-        if has_unit
-        else str(image.axis_labels[view.frame_axis]).lower() in _DEPTHS
+    # Of a row of volumes, all frames together are no volume of anything.
+    is_deep = (
+        view.frame_axis is not None
+        and not view.depth
+        and (
+            bool(metres[view.frame_axis])
+            if has_unit
+            else str(image.axis_labels[view.frame_axis]).lower() in _DEPTHS
+        )
     )
     axes = [view.frame_axis, *in_frame] if is_deep else in_frame
     if not has_unit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from napari_sam2.core.state import OverlapPolicy
@@ -73,12 +74,14 @@ class DockState:
 
     `images`, `axes`, `models`: what can be chosen; `image`, `axis`, `model`: what is. `axis_locked`: why the axis
     cannot be changed now, or "". `contrasts`: how the model can see the image, first how it does. `focus`: whether
-    small objects are followed in windows. `download_size`: of the
-    chosen model in MB if it is not on this computer, else 0. `tool`: what is in hand, see `tools.Tool`; `label_layers`:
-    what others labelled; `is_protecting`: whether labels that were there before are shown. `has_volumes`: the sizes of
-    objects are those on all frames, not on the shown one. `is_stopped`: the last run was stopped and can be resumed.
-    `scope`: what the next run is about; `overlap`: who wins where masks overlap. `frame`: the one that is shown;
-    `marks`: how all frames of the active object stand; `log`: all actions as Python.
+    small objects are followed in windows. `download_size`: of the chosen model in MB if it is not on this computer,
+    else 0. `tool`: what is in hand, see `tools.Tool`; `label_layers`: what others labelled; `is_protecting`:
+    whether labels that were there before are shown. `has_volumes`: the sizes of objects are those on all frames,
+    not on the shown one. `is_stopped`: the last run was stopped and can be resumed. `scope`: what the next run is
+    about; `overlap`: who wins where masks overlap. `frame`: the one that is shown; `marks`: how all frames of the
+    active object stand; `log`: all actions as Python; `export_suggestion`: a name for files of results;
+    `source_kind`: the format of the image; `notice`: what is to be known about images of that kind. `offer`: the
+    question whether to go on with an earlier session.
     """
 
     message: Message
@@ -111,4 +114,9 @@ class DockState:
     log: tuple[str, ...] = ()
     undo_action: str = ""
     redo_action: str = ""
+    export_suggestion: Path | None = None
+    can_export: bool = False
+    source_kind: str = ""
+    notice: str = ""
     has_session: bool = field(default=False)
+    offer: str = ""

@@ -20,6 +20,7 @@ def style_sheet(theme_name: str) -> str:
     QLabel {{ color: {text}; padding: 0px; margin: 0px; }}
     QLabel[role="heading"] {{ color: {quiet}; font-weight: 600; letter-spacing: 0.5px; }}
     QLabel[role="quiet"] {{ color: {quiet}; }}
+    QLabel[role="notice"] {{ color: {theme.warning.as_hex()}; font-weight: 600; }}
     QFrame[role="message"] {{ background: {field}; border-radius: 4px; }}
     QFrame[role="message"][tone="warning"] {{ border-left: 3px solid {theme.warning.as_hex()}; }}
     QFrame[role="message"][tone="error"] {{ border-left: 3px solid {theme.error.as_hex()}; }}

@@ -13,6 +13,7 @@ from napari_sam2.core.errors import NapariSam2Error, TorchUnavailableError
 from napari_sam2.plugin.actions import commands_of
 from napari_sam2.plugin.launch import controller_of
 from napari_sam2.plugin.panels.empty import EmptyPanel
+from napari_sam2.plugin.panels.files import FilesPanel
 from napari_sam2.plugin.panels.image import ImagePanel
 from napari_sam2.plugin.panels.log import LogPanel
 from napari_sam2.plugin.panels.message import MessagePanel
@@ -21,6 +22,7 @@ from napari_sam2.plugin.panels.parts import label
 from napari_sam2.plugin.panels.prompts import PromptsPanel
 from napari_sam2.plugin.panels.propagate import PropagatePanel
 from napari_sam2.plugin.panels.review import ReviewPanel
+from napari_sam2.plugin.panels.session import OfferPanel
 from napari_sam2.plugin.present import present
 from napari_sam2.plugin.reports import sentence
 from napari_sam2.plugin.state import DockState
@@ -71,9 +73,10 @@ class SamWidget(QWidget):
     def _build(self) -> None:
         self.image, self.message, self.empty = ImagePanel(), MessagePanel(), EmptyPanel()
         self.objects, self.prompts, self.run = ObjectsPanel(), PromptsPanel(), PropagatePanel()
-        self.review, self.log = ReviewPanel(), LogPanel()
-        upper = self.message, self.image, self.empty, self.objects
-        self.panels = (*upper, self.prompts, self.run, self.review, self.log)
+        self.review, self.log, self.offer = ReviewPanel(), LogPanel(), OfferPanel()
+        self.files = FilesPanel(lambda: self.controller.session_files.proposed)
+        upper = self.message, self.offer, self.image, self.empty, self.objects
+        self.panels = (*upper, self.prompts, self.run, self.review, self.files, self.log)
         content = QWidget()
         content.setObjectName("sam2Dock")
         column = QVBoxLayout(content)
@@ -100,6 +103,9 @@ class SamWidget(QWidget):
         self.image.model_chosen.connect(asked.choose_model)
         self.image.focus_chosen.connect(asked.choose_focus)
         self.image.download_asked.connect(asked.download_model)
+        self.offer.restore_asked.connect(asked.session_files.restore)
+        self.offer.discard_asked.connect(asked.session_files.discard)
+        self.files.save_asked.connect(asked.session_files.save)
         self.empty.sample_asked.connect(self._open_sample)
         self.objects.table.object_chosen.connect(asked.activate)
         self.objects.table.renamed.connect(asked.shaping.rename)
@@ -119,6 +125,7 @@ class SamWidget(QWidget):
         self.run.stop_asked.connect(asked.running.stop)
         self.run.more.scope_chosen.connect(asked.running.choose_scope)
         self.run.more.overlap_chosen.connect(asked.choose_overlap)
+        self.files.export_asked.connect(asked.exporting.export)
         self.run.undo_asked.connect(asked.undo)
         self.run.redo_asked.connect(asked.redo)
 

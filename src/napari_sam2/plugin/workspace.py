@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
+    from napari_sam2.core.axes import StackView
+    from napari_sam2.core.intensity import IntensityMapping
+
 DEFAULT_AXIS = "default"
 """The axis of the slider moved last, or the one that the session of the image has already."""
 
@@ -94,9 +97,15 @@ class Workspace:
             self._removed.disconnect(self._forget)
 
     def attach(
-        self, image: Image, settings: PluginSettings, axis: FrameAxis | str = DEFAULT_AXIS
+        self,
+        image: Image,
+        settings: PluginSettings,
+        axis: FrameAxis | str = DEFAULT_AXIS,
+        seen: tuple[StackView, IntensityMapping | None] | None = None,
     ) -> Binding:
         """Bind an image: begin a session, or take up the one that it has.
+
+        `seen`: begin one in which the image is seen exactly so.
 
         Raises
         ------
@@ -110,18 +119,20 @@ class Workspace:
         known = self._bindings.get(id(image))
         if known is not None and not known.is_current:
             known = None  # begin anew: its labels belong to other pixels
-        if known is not None and axis == DEFAULT_AXIS:
+        if known is not None and axis == DEFAULT_AXIS and seen is None:
             self._bind(known, settings)
         else:
-            chosen = choices.default_axis(self.viewer, image) if axis == DEFAULT_AXIS else axis
-            view = choices.stack_view_of(self.viewer, image, chosen)
-            fresh = Binding(
-                self.viewer, image, view, self.worker, settings, self._failed, self._changed
-            )
+            view, mapping = seen or (self._view(image, axis), None)
+            tell = self._failed, self._changed
+            fresh = Binding(self.viewer, image, view, self.worker, settings, *tell, mapping)
             if known is not None:
                 fresh.bridge.take_over(known.bridge)
             self._bind(fresh, settings)
         return self.binding
+
+    def _view(self, image: Image, axis: FrameAxis | str) -> StackView:
+        chosen = choices.default_axis(self.viewer, image) if axis == DEFAULT_AXIS else axis
+        return choices.stack_view_of(self.viewer, image, chosen)
 
     def _bind(self, binding: Binding, settings: PluginSettings) -> None:
         if binding is self.binding:

@@ -1,0 +1,60 @@
+"""Readers for napari: medical images that it does not open itself, where they lie in the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from napari_sam2.io.images import OpenedImage, is_folder_of_pictures, open_image
+from napari_sam2.io.images.dicom import DICOM_SUFFIXES, is_dicom
+from napari_sam2.io.images.nifti import is_nifti
+from napari_sam2.io.images.nrrd import NRRD_SUFFIXES
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+IN_MEMORY = 1 << 30
+"""Bytes up to which a volume is read as a whole: all its planes are then equally quick."""
+
+
+def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
+    """Return the reader of a file or folder; None for what is none of ours, so that napari asks others."""
+    if isinstance(path, list):
+        return None  # several files are several images
+    return read_image if _is_ours(Path(path)) else None
+
+
+def _is_ours(path: Path) -> bool:
+    if path.is_dir():
+        return is_folder_of_pictures(path) and is_dicom(path)
+    suffix = path.suffix.lower()
+    return is_nifti(path) or suffix in NRRD_SUFFIXES or suffix in DICOM_SUFFIXES
+
+
+def read_image(path: str) -> list[LayerData]:
+    """Return an image layer with the placement of its file; what is written later finds the file by its metadata."""
+    opened = open_image(path)
+    placement = opened.source.placement
+    looks: dict[str, Any] = {
+        "name": opened.name.split(".")[0],
+        "affine": placement.as_array(),
+        "units": placement.units,
+        "axis_labels": placement.labels,
+        "metadata": {"napari_sam2": {"source": opened.source}},
+        "rgb": opened.is_rgb,
+    }
+    if opened.limits is not None:
+        looks["contrast_limits"] = opened.limits
+    return [(_pixels(opened), looks, "image")]
+
+
+def _pixels(opened: OpenedImage) -> Any:
+    import dask.array
+    import numpy as np
+
+    shape, dtype = tuple(opened.array.shape), np.dtype(opened.array.dtype)
+    if np.prod(shape, dtype=np.int64) * dtype.itemsize <= IN_MEMORY:
+        return np.asarray(opened.array[...])
+    in_frame = 3 if opened.is_rgb else 2
+    chunks = (*(1,) * (len(shape) - in_frame), *shape[-in_frame:])
+    return dask.array.from_array(opened.array, chunks=chunks)

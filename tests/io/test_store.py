@@ -1,0 +1,242 @@
+"""The store on disk: what verifies is exactly what was written, and damage costs no more than it hits."""
+
+from __future__ import annotations
+
+import errno
+import struct
+import threading
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.engine import InlineEngine
+from napari_sam2.core.errors import FileFormatError
+from napari_sam2.core.masks import ObjectMask
+from napari_sam2.core.session import Session
+from napari_sam2.core.store import MaskRecord
+from napari_sam2.io import mask_records, store
+from napari_sam2.io.store import DiskMaskStore
+from napari_sam2.testing import FakeSegmenter, moving_discs
+
+
+def record_of(number, *, view=None, size=5):
+    logits = np.full((size + 4, size + 6), -1.0, np.float32)
+    logits[1 : 1 + size, 2 : 3 + size] = 0.25 * (1 + number % 40)
+    logits[2, 3] = -3.0
+    mask = ObjectMask.from_logits(1 + number, logits, 1.5 - number, 0.1 * number, view)
+    return MaskRecord.from_mask(mask, 3 * number, number % 3, ("prompt", "tracked")[number % 2])
+
+
+RECORDS = [record_of(number, view=(0, 0, 40, 40) if number == 2 else None) for number in range(6)]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "masks.bin"
+
+
+@pytest.fixture
+def written(path):
+    with DiskMaskStore(path) as store:
+        assert [store.append(record) for record in RECORDS] == list(range(6))
+    return path
+
+
+def test_records_come_back_now_and_when_the_file_is_opened_again(written):
+    with DiskMaskStore(written) as store:
+        assert list(store) == RECORDS
+        assert [store.get(key) for key in range(6)] == RECORDS
+        assert (len(store), store.num_damaged, store.num_bytes) == (6, 0, 0)
+        assert store.append(RECORDS[0]) == 6
+
+
+def test_a_key_that_is_not_there_is_a_lookup_error(written):
+    with DiskMaskStore(written) as store, pytest.raises(LookupError, match="record 6"):
+        store.get(6)
+
+
+def test_a_session_keeps_its_masks_in_the_file(path):
+    video, truth = moving_discs(num_frames=5, size=24)
+    frames = ArrayFrames(video)
+    with DiskMaskStore(path, durable=True) as store:
+        session = Session(frames, InlineEngine(FakeSegmenter(frames)), store=store)
+        session.add_points(1, 0, np.argwhere(truth[0] == 1)[:1])
+        list(session.propagate())
+        in_memory = Session(frames, InlineEngine(FakeSegmenter(frames)))
+        in_memory.add_points(1, 0, np.argwhere(truth[0] == 1)[:1])
+        list(in_memory.propagate())
+        np.testing.assert_array_equal(session.labels[4], in_memory.labels[4])
+        assert len(store) == len(in_memory.store) == 5
+        assert session.labels[4].any()
+
+
+def test_many_threads_may_append_and_read(path):
+    with DiskMaskStore(path) as store:
+
+        def work(first):
+            for number in range(first, first + 20):
+                key = store.append(record_of(number))
+                assert store.get(key).object_id == 1 + number
+
+        threads = [threading.Thread(target=work, args=(first,)) for first in (0, 100, 200)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(record.object_id for record in store) == [
+            1 + first + number for first in (0, 100, 200) for number in range(20)
+        ]
+
+
+def test_what_is_discarded_is_gone_from_the_file_after_compacting(written):
+    before = written.stat().st_size
+    with DiskMaskStore(written) as store:
+        store.discard({1, 4})
+        assert list(store) == [RECORDS[1], RECORDS[4]]
+        store.compact()
+        assert store.append(RECORDS[2]) == 6
+        assert list(store) == [RECORDS[1], RECORDS[4], RECORDS[2]]
+    assert written.stat().st_size < before
+    with DiskMaskStore(written) as store:
+        assert [store.get(key) for key in (1, 4, 6)] == [RECORDS[1], RECORDS[4], RECORDS[2]]
+
+
+def test_compacting_that_fails_changes_nothing(written, monkeypatch):
+    def fail(*args):
+        raise OSError(errno.EACCES, "Permission denied")
+
+    before = written.read_bytes()
+    with DiskMaskStore(written) as store:
+        store.discard({1})
+        monkeypatch.setattr("os.replace", fail)
+        with pytest.raises(FileFormatError, match="Permission denied"):
+            store.compact()
+        assert list(store) == [RECORDS[1]]
+    assert written.read_bytes() == before
+    assert [item.name for item in written.parent.iterdir()] == [written.name]
+
+
+def test_compacting_never_vouches_for_damage(written):
+    with DiskMaskStore(written) as store:
+        _flip(written, written.stat().st_size - 1)
+        with pytest.raises(FileFormatError, match="record 5 is damaged; track its frame again"):
+            store.get(5)
+        store.compact()
+        assert list(store) == RECORDS[:5]
+
+
+def test_a_disk_that_is_full_costs_the_record_and_no_other(written):
+    class Full:
+        """A disk on which half a record still fits."""
+
+        def __init__(self, file):
+            self.file, self.num_writes = file, 0
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def write(self, data):
+            self.num_writes += 1
+            if self.num_writes > 1:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return self.file.write(data[: len(data) // 2])
+
+    before = written.read_bytes()
+    with DiskMaskStore(written) as store:
+        disk = store._file
+        store._file = Full(disk)
+        with pytest.raises(FileFormatError, match=r"No space left.*written before are kept"):
+            store.append(RECORDS[0])
+        assert written.read_bytes() == before
+        store._file = disk
+        assert store.append(RECORDS[0]) == 6
+        assert list(store) == [*RECORDS, RECORDS[0]]
+
+
+def _flip(path, place, mask=1):
+    data = bytearray(path.read_bytes())
+    data[place] ^= mask
+    path.write_bytes(data)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_file_that_was_cut_off_has_all_records_before_the_cut(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("cut") / "masks.bin"
+    with DiskMaskStore(path) as store:
+        ends = [path.stat().st_size]
+        for record in RECORDS:
+            store.append(record)
+            ends.append(path.stat().st_size)
+    whole = path.read_bytes()
+    size = data.draw(st.integers(0, len(whole)))
+    path.write_bytes(whole[:size])
+    num_whole = sum(end <= size for end in ends[1:])
+    with DiskMaskStore(path) as store:
+        assert list(store) == RECORDS[:num_whole]
+        assert store.append(RECORDS[-1]) == num_whole
+    with DiskMaskStore(path) as store:
+        assert list(store) == [*RECORDS[:num_whole], RECORDS[-1]]
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.data())
+def test_a_flipped_byte_costs_its_record_or_what_follows(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("flip") / "masks.bin"
+    with DiskMaskStore(path) as store:
+        starts = []
+        for record in RECORDS:
+            starts.append(path.stat().st_size)
+            store.append(record)
+    place = data.draw(st.integers(0, path.stat().st_size - 1))
+    _flip(path, place, data.draw(st.integers(1, 255)))
+    hit = sum(start <= place for start in starts) - 1
+    if hit < 0:
+        with pytest.raises(FileFormatError):
+            DiskMaskStore(path)
+        return
+    is_before_record = place < starts[hit] + 20
+    expected = RECORDS[:hit] if is_before_record else RECORDS[:hit] + RECORDS[hit + 1 :]
+    with DiskMaskStore(path) as store:
+        assert list(store) == expected
+        assert store.num_damaged == (not is_before_record)
+
+
+def test_another_file_is_refused_and_left_alone(path):
+    for content in (b"not masks at all, but something else", b"GIF89a"):
+        path.write_bytes(content)
+        with pytest.raises(FileFormatError, match="no file of masks"):
+            DiskMaskStore(path)
+        assert path.read_bytes() == content
+
+
+def test_a_newer_version_is_refused_and_both_are_named(written):
+    data = bytearray(written.read_bytes())
+    data[8:12] = struct.pack("<I", 7)
+    data[28:32] = struct.pack("<I", zlib.crc32(bytes(data[:28])))
+    written.write_bytes(data)
+    with pytest.raises(FileFormatError, match=r"version 7.*reads version 1"):
+        DiskMaskStore(written)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileFormatError, match="nowhere"):
+        DiskMaskStore(tmp_path / "nowhere" / "masks.bin")
+
+
+def test_a_length_beyond_what_is_read_ends_the_file(written):
+    head = struct.pack("<QII", 6, mask_records.MAX_RECORD + 1, 0)
+    with written.open("ab") as file:
+        file.write(head + struct.pack("<I", zlib.crc32(head)) + b"x" * 50)
+    with DiskMaskStore(written) as store:
+        assert list(store) == RECORDS
+
+
+def test_a_mask_that_would_be_too_large_to_be_read_is_not_written(written, monkeypatch):
+    monkeypatch.setattr(store, "MAX_RECORD", 80)
+    with DiskMaskStore(written) as disk, pytest.raises(FileFormatError, match="object 1 on frame"):
+        disk.append(RECORDS[0])
