@@ -45,7 +45,7 @@ class Outputs:
             )
         for path in out:
             check_target(path, format, overwrite=overwrite, inputs=inputs)
-        if len(set(out)) < len(out):
+        if len({path.expanduser().resolve() for path in out}) < len(out):
             raise OptionError("two results have the same name", kept="no file was written")
         if overlay is not None:
             _check_picture(overlay, overwrite, inputs)

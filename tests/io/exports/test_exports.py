@@ -205,6 +205,13 @@ def test_a_dicom_segmentation_has_a_segment_an_object_on_the_right_images(tmp_pa
     np.testing.assert_array_equal(pixels, labels)
 
 
+def test_more_objects_than_segments_are_refused(tmp_path, series, monkeypatch):
+    monkeypatch.setattr("napari_sam2.io.exports.dicom_seg._MOST", 2)
+    with pytest.raises(LabelsError, match="at most 2 segments, the labels have 3 objects"):
+        export(dicom_result(series, labels_for(StackView(0, 1, 2))), tmp_path / "seg.dcm")
+    assert not (tmp_path / "seg.dcm").exists()
+
+
 def test_dicom_as_nifti_lies_at_the_same_place_of_the_patient(tmp_path, series):
     import nibabel
 

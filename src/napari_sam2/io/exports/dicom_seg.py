@@ -14,6 +14,9 @@ from napari_sam2.core.sources import ImageSource
 from napari_sam2.io.images.dicom import ordered_slices, read_series
 from napari_sam2.io.images.opened import library
 
+_MOST = 65_535
+"""Segments of a segmentation."""
+
 _EXPECTED = (
     "PatientID",
     "PatientName",
@@ -77,10 +80,17 @@ def write_dicom_seg(path: Path, result: LabelResult) -> None:
         raise LabelsError(
             "a DICOM segmentation needs at least one visible object", kept="no file was written"
         )
-    masks = np.stack([volume == object_id for object_id in found], axis=-1)
+    if len(found) > _MOST:
+        raise LabelsError(
+            f"a DICOM segmentation has at most {_MOST} segments, the labels have {len(found)} objects",
+            remedy="write NIfTI",
+            kept="no file was written",
+        )
+    # Numbers of segments, not a mask for each: that would be as many copies of the volume as there are objects.
+    numbers = np.searchsorted([0, *found], volume).astype(np.min_scalar_type(len(found)))
     segmentation = highdicom.seg.Segmentation(
         source_images=images,
-        pixel_array=masks,
+        pixel_array=numbers,
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
             _segment(highdicom, number, object_id, result)
