@@ -137,6 +137,8 @@ def test_labels_on_disk_are_those_of_memory(run, tmp_path):
         (["--window", "lung", "--limits", "0", "1"], "say two things"),
         (["--format", "gif"], "there is no format 'gif'"),
         (["--format", "ctc", "-o", "b.tif"], "about one --out"),
+        (["-o", "{folder}/../{name}/l.tif"], "two results have the same name"),
+        (["-o", "{folder}/l.dcm", "--at", "t=0", "--channel", "0"], "did not come from DICOM"),
     ],
 )
 def test_what_cannot_be_understood_is_told_and_nothing_is_written(
@@ -144,5 +146,6 @@ def test_what_cannot_be_understood_is_told_and_nothing_is_written(
 ):
     before = sorted(item.name for item in tmp_path.iterdir())
     given = ["run", five, "-p", tmp_path / "p.json", "-o", tmp_path / "l.tif", "-m", random_nano]
+    options = [option.format(folder=tmp_path, name=tmp_path.name) for option in options]
     assert message in refuse(*given, *options)
     assert sorted(item.name for item in tmp_path.iterdir()) == before

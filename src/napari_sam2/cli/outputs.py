@@ -45,7 +45,7 @@ class Outputs:
             )
         for path in out:
             check_target(path, format, overwrite=overwrite, inputs=inputs)
-        if len(set(out)) < len(out):
+        if len({path.expanduser().resolve() for path in out}) < len(out):
             raise OptionError("two results have the same name", kept="no file was written")
         if overlay is not None:
             _check_picture(overlay, overwrite, inputs)
@@ -54,9 +54,11 @@ class Outputs:
     @contextmanager
     def open(self, session: Session) -> Iterator[None]:
         """Write meanwhile what can be, and everything else once the work inside is done."""
-        from napari_sam2.io.exports import export, format_of
+        from napari_sam2.io.exports import check_suits, export, format_of
         from napari_sam2.io.exports.live import live_labels
 
+        for path, format in self.targets:
+            check_suits(path, format, session.source)
         later = []
         with ExitStack() as stack:
             for path, format in self.targets:

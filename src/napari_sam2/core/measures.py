@@ -62,13 +62,11 @@ def measure(result: LabelResult) -> Iterator[Measurement]:
     unit_size, unit = _pixel_size(result)
     for t in range(result.num_frames):
         frame = np.asarray(result.labels[t])
-        found = np.unique(frame)
-        found = found[found > 0]
-        if not len(found):
+        parts = _parts(frame)
+        if not parts:
             continue
         pixels = None if result.frames is None else result.frames.read(t)
-        for object_id in found.tolist():
-            rows, columns = np.nonzero(frame == object_id)
+        for object_id, rows, columns in parts:
             y, x = float(rows.mean()), float(columns.mean())
             centroid = result.view.lift(t, y, x)
             world = result.source.placement.as_array() @ (*centroid, 1.0)
@@ -91,6 +89,19 @@ def measure(result: LabelResult) -> Iterator[Measurement]:
                 None if score is None else score.iou,
                 "" if score is None else score.provenance,
             )
+
+
+def _parts(frame: np.ndarray) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """Return the id, rows and columns of every label of a frame, by ascending id; the frame is looked at once."""
+    rows, columns = np.nonzero(frame)
+    values = frame[rows, columns]
+    order = np.argsort(values, kind="stable")
+    found, starts = np.unique(values[order], return_index=True)
+    pieces = np.split(order, starts[1:])
+    return [
+        (object_id, rows[piece], columns[piece])
+        for object_id, piece in zip(found.tolist(), pieces, strict=False)
+    ]
 
 
 def _pixel_size(result: LabelResult) -> tuple[float | None, str]:

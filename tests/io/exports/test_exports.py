@@ -81,6 +81,23 @@ def test_an_oblique_placement_is_exact_in_nifti_and_told_in_zarr(tmp_path):
     np.testing.assert_array_equal(group.attrs["ome"]["napari-sam2"]["affine"], OBLIQUE)
 
 
+MIXED = Placement.from_scale((2, 300, 250), units=("um", "nm", "nm"), labels=("z", "y", "x"))
+
+
+def test_units_that_differ_from_axis_to_axis_are_not_mixed_up(tmp_path):
+    import nibabel
+
+    result = result_of(labels_for(StackView(0, 1, 2)), placement=MIXED)
+    image = nibabel.load(export(result, tmp_path / "l.nii"))
+    np.testing.assert_allclose(np.diag(image.affine)[:3], [2.5e-4, 3e-4, 2e-3])
+    assert image.header.get_xyzt_units()[0] == "mm"
+    with tifffile.TiffFile(export(result, tmp_path / "l.tif")) as file:
+        assert file.imagej_metadata["unit"] == "nm"
+        assert file.imagej_metadata["spacing"] == pytest.approx(2000)
+        numerator, denominator = file.pages[0].tags["XResolution"].value
+        assert denominator / numerator == pytest.approx(250)
+
+
 def test_a_tiff_has_steps_and_units(tmp_path):
     path = export(result_of(labels_for(StackView(0, 1, 2)), placement=SCALED), tmp_path / "l.tif")
     back = open_image(path).source.placement
@@ -188,6 +205,13 @@ def test_a_dicom_segmentation_has_a_segment_an_object_on_the_right_images(tmp_pa
     np.testing.assert_array_equal(pixels, labels)
 
 
+def test_more_objects_than_segments_are_refused(tmp_path, series, monkeypatch):
+    monkeypatch.setattr("napari_sam2.io.exports.dicom_seg._MOST", 2)
+    with pytest.raises(LabelsError, match="at most 2 segments, the labels have 3 objects"):
+        export(dicom_result(series, labels_for(StackView(0, 1, 2))), tmp_path / "seg.dcm")
+    assert not (tmp_path / "seg.dcm").exists()
+
+
 def test_dicom_as_nifti_lies_at_the_same_place_of_the_patient(tmp_path, series):
     import nibabel
 
@@ -283,6 +307,33 @@ def test_a_stack_in_space_is_one_time_point_and_volumes_are_several(tmp_path):
     np.testing.assert_array_equal(masks, labels.reshape(2, 2, 5, 6))
 
 
+class OneByOne:
+    """Labels that are read frame by frame only, as those of a long film are."""
+
+    def __init__(self, labels):
+        self._labels, self.shape, self.dtype = labels, labels.shape, labels.dtype
+
+    def __getitem__(self, key):
+        assert isinstance(key, int), "the whole stack was asked for"
+        return self._labels[key]
+
+
+@pytest.mark.parametrize("name", ["l.tif", "l.zarr", "l.json", "l.csv", "ctc", "davis"])
+def test_a_time_lapse_is_never_held_as_a_whole(tmp_path, name):
+    labels = labels_for(StackView(0, 1, 2))
+    place = Placement.from_scale((9, 1, 1), units=("s", "um", "um"), labels=("t", "y", "x"))
+    format = name if "." not in name else None
+    export(result_of(labels, placement=place), tmp_path / f"whole {name}", format)
+    path = export(result_of(OneByOne(labels), placement=place), tmp_path / name, format)
+    files = [path] if path.is_file() else [item for item in path.rglob("*") if item.is_file()]
+    assert files
+    for file in files:
+        twin = tmp_path / f"whole {name}" / file.relative_to(path)
+        assert file.stat().st_size == twin.stat().st_size
+        if name != "l.json":  # categories of objects are told beforehand
+            assert file.read_bytes() == twin.read_bytes()
+
+
 def test_ctc_without_objects_and_with_too_many(tmp_path):
     _, rows = ctc_of(export(result_of(np.zeros((2, 5, 6), np.uint16)), tmp_path / "r", "ctc"))
     assert rows == []
@@ -340,6 +391,15 @@ def test_coco_holds_every_object_on_every_frame(tmp_path):
     np.testing.assert_array_equal(back, labels)
     first = next(item for item in content["annotations"] if item["track_id"] == 1)
     assert first["score"] == 0.75
+
+
+def test_labels_that_were_there_before_are_in_no_class_of_an_object(tmp_path):
+    labels = labels_for(StackView(0, 1, 2), highest=2)
+    result = result_of(labels, infos=told(1, class_name="cell"), objects=(1,))
+    content = json.loads(export(result, tmp_path / "l.json").read_text())
+    names = {item["id"]: item["name"] for item in content["categories"]}
+    found = {(item["track_id"], names[item["category_id"]]) for item in content["annotations"]}
+    assert found == {(1, "cell"), (2, "object")}
 
 
 def test_davis_masks_are_read_by_our_own_reader(tmp_path):

@@ -12,14 +12,14 @@ import numpy as np
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.results import LabelResult
 
+_UNNAMED = "object"
+"""The category of objects without a class."""
+
 
 def write_coco(path: Path, result: LabelResult) -> None:
     """Write images, categories (the classes of objects) and annotations; `track_id` is the object."""
-    names = sorted(
-        {result.info(item).class_name or "object" for item in result.objects} or {"object"}
-    )
-    categories = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
-    numbers = {item["name"]: item["id"] for item in categories}
+    names = sorted({_class_of(result, item) for item in result.objects} or {_UNNAMED})
+    numbers = {name: number for number, name in enumerate(names, start=1)}
     height, width = result.frame_shape
     images = [
         {"id": t + 1, "frame": t, "file_name": f"{t:05d}", "height": height, "width": width}
@@ -28,7 +28,6 @@ def write_coco(path: Path, result: LabelResult) -> None:
     head = {
         "info": {"description": f"{result.source.name}, segmented with napari-sam2"},
         "images": images,
-        "categories": categories,
     }
     # Annotation by annotation, so that a long stack is not held in memory.
     with path.open("w", encoding="utf-8") as file:
@@ -36,10 +35,16 @@ def write_coco(path: Path, result: LabelResult) -> None:
         for number, annotation in enumerate(_annotations(result, numbers), start=1):
             separator = "\n" if number == 1 else ",\n"
             file.write(separator + json.dumps({"id": number, **annotation}))
-        file.write("\n]}\n")
+        # Last, because labels that were there before the session may have brought one more.
+        categories = [{"id": number, "name": name} for name, number in numbers.items()]
+        file.write(f'\n], "categories": {json.dumps(categories)}}}\n')
 
 
-def _annotations(result: LabelResult, categories: dict[Any, Any]) -> Iterator[dict[str, Any]]:
+def _class_of(result: LabelResult, object_id: int) -> str:
+    return result.info(object_id).class_name or _UNNAMED
+
+
+def _annotations(result: LabelResult, numbers: dict[str, int]) -> Iterator[dict[str, Any]]:
     for t in range(result.num_frames):
         labels = np.asarray(result.labels[t])
         for object_id in np.unique(labels).tolist():
@@ -52,9 +57,7 @@ def _annotations(result: LabelResult, categories: dict[Any, Any]) -> Iterator[di
             yield {
                 "image_id": t + 1,
                 "track_id": object_id,
-                "category_id": categories[info.class_name or "object"]
-                if (info.class_name or "object") in categories
-                else 1,
+                "category_id": numbers.setdefault(_class_of(result, object_id), len(numbers) + 1),
                 "segmentation": encode(mask),
                 "area": int(mask.sum()),
                 "bbox": [

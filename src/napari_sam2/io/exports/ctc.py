@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_sam2.core.errors import LabelsError
 from napari_sam2.core.results import LabelResult
+from napari_sam2.io.listing import holds_only
 
 _HIGHEST = 65_535
 
@@ -33,10 +34,11 @@ def write_ctc(path: Path, result: LabelResult) -> None:
     """
     import tifffile
 
-    times = list(_time_points(result))
-    tracks = tracks_of(result, [set(np.unique(labels).tolist()) - {0} for labels in times])
-    digits = max(3, len(str(len(times) - 1)))
-    for number, labels in enumerate(times):
+    # Read twice, so that no more than one time point is in memory.
+    present = [set(np.unique(labels).tolist()) - {0} for labels in _time_points(result)]
+    tracks = tracks_of(result, present)
+    digits = max(3, len(str(len(present) - 1)))
+    for number, labels in enumerate(_time_points(result)):
         names = {
             track.object_id: track.label for track in tracks if track.first <= number <= track.last
         }
@@ -113,7 +115,11 @@ def _stretches(times: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def _renamed(labels: np.ndarray, names: Mapping[int, int]) -> np.ndarray:
-    renamed = np.zeros(labels.shape, np.uint16)
-    for object_id, label in names.items():
-        renamed[labels == object_id] = label
-    return renamed
+    values, places = np.unique(labels, return_inverse=True)
+    renamed = np.array([names.get(value, 0) for value in values.tolist()], np.uint16)
+    return renamed[places].reshape(labels.shape)
+
+
+def is_ctc(folder: Path) -> bool:
+    """Say whether a folder holds masks and a table as we write them, and nothing else."""
+    return holds_only(folder, r"mask\d{3,}\.tif|man_track\.txt")

@@ -9,6 +9,7 @@ import numpy as np
 from napari_sam2.core.colours import colour_of
 from napari_sam2.core.errors import LabelsError
 from napari_sam2.core.results import LabelResult
+from napari_sam2.io.listing import holds_only
 
 _HIGHEST = 254
 """The value above it says "not annotated"."""
@@ -36,3 +37,8 @@ def write_davis(path: Path, result: LabelResult) -> None:
         picture = Image.fromarray(labels.astype(np.uint8), mode="P")
         picture.putpalette(palette)
         picture.save(path / f"{t:05d}.png")
+
+
+def is_davis(folder: Path) -> bool:
+    """Say whether a folder holds masks as we write them, and nothing else."""
+    return holds_only(folder, r"\d{5,}\.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ import numpy as np
 
 from napari_sam2.core.errors import FileFormatError, LabelsError
 from napari_sam2.core.results import LabelResult
+from napari_sam2.core.sources import ImageSource
 from napari_sam2.io.images.dicom import ordered_slices, read_series
 from napari_sam2.io.images.opened import library
+
+_MOST = 65_535
+"""Segments of a segmentation."""
 
 _EXPECTED = (
     "PatientID",
@@ -25,6 +30,30 @@ _EXPECTED = (
 )
 
 
+def check_dicom_seg(source: ImageSource) -> Any:
+    """Return the library that writes segmentations.
+
+    Raises
+    ------
+    FileFormatError
+        If the image did not come from DICOM, or the library is not there.
+    """
+    if source.kind != "dicom" or source.path is None:
+        raise FileFormatError(
+            f"'{source.name}' did not come from DICOM, so a DICOM segmentation has nothing to refer to",
+            remedy="write NIfTI or TIFF",
+            kept="no file was written",
+        )
+    try:
+        return library("highdicom", "dicom", Path("a DICOM segmentation"))
+    except FileFormatError as error:
+        if sys.version_info < (3, 14):
+            raise
+        raise FileFormatError(
+            error.what, remedy="it needs Python 3.13 or older; or write NIfTI"
+        ) from error
+
+
 def write_dicom_seg(path: Path, result: LabelResult) -> None:
     """Write a binary segmentation with one segment an object.
 
@@ -35,15 +64,10 @@ def write_dicom_seg(path: Path, result: LabelResult) -> None:
     LabelsError
         If no object is visible.
     """
-    if result.source.kind != "dicom" or result.source.path is None:
-        raise FileFormatError(
-            f"'{result.source.name}' did not come from DICOM, so a DICOM segmentation has nothing to refer to",
-            remedy="write NIfTI or TIFF",
-            kept="no file was written",
-        )
-    highdicom = library("highdicom", "dicom", path)
-    pydicom = library("pydicom", "dicom", path)
-    images = _images(pydicom, Path(result.source.path), result.source.part)
+    source = result.source
+    highdicom, pydicom = check_dicom_seg(source), library("pydicom", "dicom", path)
+    assert source.path is not None  # of DICOM there is one
+    images = _images(pydicom, Path(source.path), source.part)
     volume = _volume(result)
     if volume.shape != (len(images), *map(int, (images[0].Rows, images[0].Columns))):
         raise FileFormatError(
@@ -56,10 +80,17 @@ def write_dicom_seg(path: Path, result: LabelResult) -> None:
         raise LabelsError(
             "a DICOM segmentation needs at least one visible object", kept="no file was written"
         )
-    masks = np.stack([volume == object_id for object_id in found], axis=-1)
+    if len(found) > _MOST:
+        raise LabelsError(
+            f"a DICOM segmentation has at most {_MOST} segments, the labels have {len(found)} objects",
+            remedy="write NIfTI",
+            kept="no file was written",
+        )
+    # Numbers of segments, not a mask for each: that would be as many copies of the volume as there are objects.
+    numbers = np.searchsorted([0, *found], volume).astype(np.min_scalar_type(len(found)))
     segmentation = highdicom.seg.Segmentation(
         source_images=images,
-        pixel_array=masks,
+        pixel_array=numbers,
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
             _segment(highdicom, number, object_id, result)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from napari_sam2.core.errors import FrameReadError, NapariSam2Error
 from napari_sam2.core.masks import Box
 from napari_sam2.core.results import LabelResult
 from napari_sam2.core.session import Session
@@ -25,19 +26,41 @@ def live_labels(session: Session, result: Callable[[], LabelResult], path: Path)
         Tells about axes and objects, at the beginning and in the end.
     path : Path
         The group to make; one that is there is replaced.
+
+    Raises
+    ------
+    FrameReadError
+        If a frame cannot be written; the work inside ends with it.
     """
-    with replacing_folder(path) as temporary:
-        labels = LabelZarr(temporary, result())
+    failures: list[OSError] = []
+    try:
+        with replacing_folder(path) as temporary:
+            labels = LabelZarr(temporary, result())
 
-        def write(frame: int, _box: Box) -> None:
-            labels.write(frame, session.project(frame))
+            def write(frame: int, _box: Box) -> None:
+                try:
+                    labels.write(frame, session.project(frame))
+                except OSError as error:
+                    failures.append(error)
+                    raise
 
-        if session.objects:
-            for frame in range(len(session.frames)):
-                write(frame, (0, 0, 0, 0))
-        session.frame_committed.connect(write)
-        try:
-            yield
-        finally:
-            session.frame_committed.disconnect(write)
-        labels.finish(result())
+            if session.objects:
+                for frame in range(len(session.frames)):
+                    write(frame, (0, 0, 0, 0))
+            session.frame_committed.connect(write)
+            try:
+                yield
+            finally:
+                session.frame_committed.disconnect(write)
+            labels.finish(result())
+    except NapariSam2Error:
+        raise
+    except Exception as error:
+        # A signal wraps what its listeners raise; the disk's own words are what helps.
+        cause = failures[0] if failures else error
+        if not isinstance(cause, OSError):
+            raise
+        raise FrameReadError(
+            f"{path} cannot be written: {cause.strerror or cause}",
+            kept="what was there before is as it was",
+        ) from cause

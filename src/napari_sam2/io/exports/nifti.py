@@ -9,10 +9,16 @@ import numpy as np
 
 from napari_sam2.core.errors import LabelsError
 from napari_sam2.core.results import LabelResult
+from napari_sam2.core.sources import ImageSource
 from napari_sam2.io.images.opened import library
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _TYPES = (np.uint8, np.uint16, np.uint32)
+
+
+def check_nifti(source: ImageSource) -> None:
+    """Refuse to begin without the library."""
+    library("nibabel", "nifti", Path(f"NIfTI of {source.name}"))
 
 
 def write_nifti(path: Path, result: LabelResult) -> None:
@@ -26,7 +32,8 @@ def write_nifti(path: Path, result: LabelResult) -> None:
     affine = _affine(result)
     if header is None:
         image = nibabel.Nifti1Image(array, affine)
-        image.header.set_xyzt_units("mm" if _scale(result) else "unknown", "sec")
+        has_unit = result.source.placement.metres(result.view.column_axis) is not None
+        image.header.set_xyzt_units("mm" if has_unit else "unknown", "sec")
         image.set_sform(affine, code=2 if result.source.kind == "dicom" else 1)
         image.set_qform(affine, code=0)
     else:
@@ -78,13 +85,13 @@ def _affine(result: LabelResult) -> np.ndarray:
     affine = np.eye(4)
     affine[:size, :size] = matrix[np.ix_(order, order)]
     affine[:size, 3] = matrix[order, -1]
-    scale = _scale(result)
-    if scale:
-        affine[:3] *= scale
+    # Rows are in the units of their own axes of the world, which may differ.
+    affine[:size] *= np.array([[_scale(result, result.axes[number])] for number in order])
     return _LPS_TO_RAS @ affine if result.source.kind == "dicom" else affine
 
 
-def _scale(result: LabelResult) -> float:
-    """Return the length of the unit of columns in millimetres, 0 if it is none."""
-    metres = result.source.placement.metres(result.view.column_axis)
-    return 0.0 if metres is None else metres / 1e-3
+def _scale(result: LabelResult, axis: int) -> float:
+    """Return the length of the unit of an axis in millimetres; where it has none, that of columns, or else 1."""
+    placement = result.source.placement
+    metres = placement.metres(axis) or placement.metres(result.view.column_axis)
+    return 1.0 if metres is None else metres / 1e-3

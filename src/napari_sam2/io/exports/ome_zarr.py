@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sam2.core.colours import colour_of
 from napari_sam2.core.results import LabelResult
+from napari_sam2.io.listing import holds_only
 
 _LONG = {
     "um": "micrometer",
@@ -30,6 +31,15 @@ def write_ome_zarr(path: Path, result: LabelResult) -> None:
     for t in range(result.num_frames):
         labels.write(t, np.asarray(result.labels[t]))
     labels.finish(result)
+
+
+def is_label_zarr(folder: Path) -> bool:
+    """Say whether a folder is a label image as we write them, not an image; an empty one will do."""
+    about = folder / "zarr.json"
+    if not about.is_file():
+        return holds_only(folder, "")
+    is_labels = b'"image-label"' in about.read_bytes()
+    return is_labels and holds_only(folder, r"zarr\.json|0")
 
 
 class LabelZarr:

@@ -48,6 +48,6 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.9g}"  # positions on a stage have many digits
     text = str(value)
     return f"'{text}" if isinstance(value, str) and text.startswith(_RISKY) else text

@@ -48,7 +48,7 @@ def _fits_imagej(letters: str, shape: tuple[int, ...], dtype: np.dtype) -> bool:
 
 def _metadata(result: LabelResult, letters: str) -> dict[str, Any]:
     placement, metadata = result.placement, dict[str, Any](axes=letters)
-    steps = dict(zip(letters, placement.spacing, strict=True))
+    steps = dict(zip(letters, _steps(result), strict=True))
     units = dict(zip(letters, placement.units, strict=True))
     if placement.is_plain:
         return {"metadata": metadata}
@@ -56,11 +56,23 @@ def _metadata(result: LabelResult, letters: str) -> dict[str, Any]:
     if "Z" in letters:
         metadata["spacing"] = steps["Z"]
     elif len(letters) == 3:
-        metadata["spacing"] = placement.spacing[0]
+        metadata["spacing"] = steps[letters[0]]
     if "T" in letters and units["T"] == "s":
         metadata["finterval"] = steps["T"]
     # ImageJ counts pixels a unit, columns first.
     return {
         "metadata": metadata,
-        "resolution": (1 / placement.spacing[-1], 1 / placement.spacing[-2]),
+        "resolution": (1 / _steps(result)[-1], 1 / _steps(result)[-2]),
     }
+
+
+def _steps(result: LabelResult) -> list[float]:
+    """Return the step along every axis; lengths in the unit of columns, for which there is one place in the file."""
+    placement = result.placement
+    unit = result.source.placement.metres(result.view.column_axis)
+    steps = []
+    for number, step in enumerate(placement.spacing):
+        metres = placement.metres(number)
+        # The factor first: 1 for equal units, so that their steps stay as they are to the last bit.
+        steps.append(step * (metres / unit) if metres and unit else step)
+    return steps
