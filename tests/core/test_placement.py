@@ -31,6 +31,20 @@ def test_taking_keeps_what_belongs_to_the_axes_that_are_left():
     assert whole.taking([2, 1]).labels == ("x", "y")
 
 
+def test_where_a_left_out_axis_stands_moves_what_is_left_of_an_oblique_image():
+    tilted = OBLIQUE + np.array([[0.3, 0, 0.1, 0], [0, 0.4, 0, 0], [0, 0.2, 0, 0], [0] * 4])
+    whole = Placement.of(tilted)
+    cut = whole.taking([0, 2], {1: 3})
+    there = whole.as_array() @ (1, 3, 2, 1)
+    np.testing.assert_allclose(cut.as_array() @ (1, 2, 1), there[[0, 2, 3]])
+
+
+def test_a_plane_that_stands_on_edge_keeps_the_size_of_its_pixels():
+    cut = Placement.of(OBLIQUE).taking([0, 2])
+    assert cut.spacing == (2, 0.25)
+    assert cut.is_straight
+
+
 def test_a_pixel_measures_what_its_edges_span_in_their_units():
     placement = Placement.from_scale((5, 2, 500), units=("s", "µm", "nm"))
     assert placement.pixel_measure([1, 2]) == pytest.approx(2e-6 * 500e-9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,15 +120,30 @@ class Placement:
         """Return the matrix as a (D + 1, D + 1) float64 array."""
         return np.array(self.matrix, np.float64)
 
-    def taking(self, axes: Sequence[int]) -> Placement:
+    def taking(self, axes: Sequence[int], at: Mapping[int, int] | None = None) -> Placement:
         """Return the placement of an array that has only `axes` left, in that order.
 
-        Where a left-out axis stands moves nothing: only its own rows and columns go.
+        Parameters
+        ----------
+        axes : sequence of int
+            The axes that stay.
+        at : mapping of int to int, optional
+            Where the others stand, 0 by default: in an oblique image that moves what stays.
         """
         keep = [*axes, self.ndim]
-        matrix = self.as_array()[np.ix_(keep, keep)]
+        whole = self.as_array()
+        for axis, place in (at or {}).items():
+            whole[:-1, -1] += whole[:-1, axis] * place
+        matrix = whole[np.ix_(keep, keep)]
         units = [self.units[axis] for axis in axes]
-        return Placement.of(matrix, units, [self.labels[axis] for axis in axes])
+        labels = [self.labels[axis] for axis in axes]
+        edges = matrix[:-1, :-1]
+        if abs(np.linalg.det(edges)) < 1e-6 * np.prod(
+            np.linalg.norm(whole[:-1, list(axes)], axis=0)
+        ):
+            # Seen along the world's axes that are left, the plane stands on edge: only its pixels keep their size.
+            return Placement.from_scale([self.spacing[axis] for axis in axes], None, units, labels)
+        return Placement.of(matrix, units, labels)
 
     def metres(self, axis: int) -> float | None:
         """Return the length of the unit of an axis in metres; None if it is no length."""

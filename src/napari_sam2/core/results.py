@@ -85,7 +85,7 @@ class LabelResult:
     @cached_property
     def placement(self) -> Placement:
         """Where the labels lie in the world: as the image does, without fixed axes."""
-        return self.source.placement.taking(self.axes)
+        return self.source.placement.taking(self.axes, dict(self.view.fixed))
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
