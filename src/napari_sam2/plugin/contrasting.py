@@ -39,7 +39,7 @@ class Contrasting:
         if binding is None or binding.image.rgb:
             return ()
         used, shown = mapping_of(binding), _shown(binding)
-        lines = [Choice(RECORDED, _in_words(used), "What the model sees; recorded in the session")]
+        lines = [Choice(RECORDED, _in_words(used), _why(used))]
         if used is not None and (used.low, used.high) != (shown.low, shown.high):
             tip = "Let the model see what is shown now; all objects are then to be tracked again"
             lines.append(Choice(SHOWN, f"As shown now: {_limits(shown)}", tip))
@@ -88,7 +88,15 @@ def _has_windows(binding: Binding) -> bool:
 
 
 def _in_words(mapping: IntensityMapping | None) -> str:
-    return "…" if mapping is None else f"{_limits(mapping)} · {mapping.provenance}"
+    if mapping is None:
+        return "…"
+    name = next((name for name, window in WINDOWS.items() if window == mapping), None)
+    return _limits(mapping) if name is None else f"{name}: {_limits(mapping)}"
+
+
+def _why(mapping: IntensityMapping | None) -> str:
+    where = "" if mapping is None else f" ({mapping.provenance})"
+    return f"What the model sees as black and white{where}; recorded in the session"
 
 
 def _limits(mapping: IntensityMapping) -> str:

@@ -53,5 +53,5 @@ def _with_objects(now: Situation) -> Message:
     if now.num_untracked:
         return Message("Correct with more clicks, press M for the next object, or propagate.")
     return Message(
-        "All frames are done. Correct where a mask is wrong, or save the labels layer.", "done"
+        "All frames are done. Correct where a mask is wrong, or export the labels.", "done"
     )

@@ -12,7 +12,7 @@ _SAMPLES = (("cells_timelapse", "Cells in a time-lapse"), ("ct_volume", "Abdomen
 _STEPS = (
     "Click an object: its mask appears.",
     "Press Shift+S: the mask is carried through all frames.",
-    "Correct where needed, then save the labels layer.",
+    "Correct where needed, then export the labels.",
 )
 
 
