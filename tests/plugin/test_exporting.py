@@ -146,10 +146,17 @@ def test_a_nifti_is_clicked_and_written_back_voxel_for_voxel(open_desk, choose, 
     np.testing.assert_array_equal(again.affine, written.affine)
 
 
-def test_a_folder_of_dicom_is_opened_with_its_window_and_segmented(open_desk, choose, tmp_path):
+def test_a_folder_of_dicom_is_opened_with_its_window_and_segmented(
+    open_desk, choose, tmp_path, monkeypatch
+):
+    from napari_sam2.plugin.image_readers import open_folder
+
     folder = save_dicom(tmp_path / "ct", VIDEO.astype(np.uint16) * 4)
     desk = open_desk(False, truth=TRUTH)
-    layer = opened_in(desk, folder)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *asked: str(folder))
+    open_folder(desk.viewer)
+    layer = desk.viewer.layers["ct"]
+    desk.controller.choose_image(layer)
     assert layer.contrast_limits == [-160, 240]
     assert layer.data.min() < -900
     desk.click(1)
@@ -159,7 +166,33 @@ def test_a_folder_of_dicom_is_opened_with_its_window_and_segmented(open_desk, ch
     assert (tmp_path / "seg.dcm").stat().st_size > 1000
 
 
-def test_folders_of_others_are_left_to_others(tmp_path):
+def test_a_folder_without_images_is_told(open_desk, tmp_path, monkeypatch):
+    from napari_sam2.plugin.image_readers import open_folder
+
+    told = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *asked: str(tmp_path))
+    desk = open_desk(False)
+    open_folder(desk.viewer)
+    assert "holds no pictures" in told[0]
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *asked: "")
+    open_folder(desk.viewer)
+    assert len(told) == 1
+    assert not desk.viewer.layers
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.npy", "a.png", "folder", "a.zarr"])
+def test_napari_is_not_made_to_ask_who_opens_other_files(open_desk, tmp_path, name):
+    from npe2 import PluginManager
+
+    open_desk(False)
+    path = tmp_path / name
+    path.mkdir() if "." not in name or name.endswith("zarr") else path.write_bytes(b"")
+    readers = PluginManager.instance().iter_compatible_readers([str(path)])
+    assert not [item for item in readers if item.command.startswith("napari-sam2")]
+
+
+def test_files_of_others_are_left_to_others(tmp_path):
     from napari_sam2.plugin.image_readers import get_reader
 
     (tmp_path / "a.txt").write_text("x")

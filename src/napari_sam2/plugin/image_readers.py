@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari_sam2.io.images import OpenedImage, is_folder_of_pictures, open_image
-from napari_sam2.io.images.dicom import DICOM_SUFFIXES, is_dicom
+from napari_sam2.core.errors import NapariSam2Error
+from napari_sam2.io.images import OpenedImage, open_image
+from napari_sam2.io.images.dicom import DICOM_SUFFIXES
 from napari_sam2.io.images.nifti import is_nifti
 from napari_sam2.io.images.nrrd import NRRD_SUFFIXES
+from napari_sam2.plugin.reports import sentence
+
+if TYPE_CHECKING:
+    import napari
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -24,9 +29,25 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
     return read_image if _is_ours(Path(path)) else None
 
 
+def open_folder(viewer: napari.Viewer) -> None:
+    """Ask for a folder of DICOM images and show them.
+
+    A command and no reader: napari would ask at every folder, whatever is in it, which of its readers to take.
+    """
+    from napari.utils.notifications import show_error
+    from qtpy.QtWidgets import QFileDialog
+
+    folder = QFileDialog.getExistingDirectory(None, "Open a folder of DICOM images")
+    if not folder:
+        return
+    try:
+        for data, looks, _ in read_image(folder):
+            viewer.add_image(data, **looks)
+    except NapariSam2Error as error:
+        show_error(sentence(error))
+
+
 def _is_ours(path: Path) -> bool:
-    if path.is_dir():
-        return is_folder_of_pictures(path) and is_dicom(path)
     suffix = path.suffix.lower()
     return is_nifti(path) or suffix in NRRD_SUFFIXES or suffix in DICOM_SUFFIXES
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+
 from napari_sam2.core.errors import FileFormatError
 from napari_sam2.core.placement import Placement
 from napari_sam2.io.images.opened import LARGEST_HEADER, OpenedImage, opened
+
+logger = logging.getLogger(__name__)
 
 _SAMPLES = "S"
 _FRAMES = "IQ"
@@ -36,13 +41,17 @@ def open_tiff(path: Path, level: int = 0) -> OpenedImage:
         array: Any = zarr.open(series.aszarr(level=level), mode="r")
         letters = series.axes
         finest = dict(zip(letters, series.shape, strict=True))
+        if len(file.series) > 1:
+            logger.warning("%s holds %d images; the first is opened", path, len(file.series))
         steps = dict(_steps(file))
     except BaseException:
         file.close()
         raise
     weakref.finalize(array, file.close)  # the file is open as long as somebody may ask for a frame
-    is_rgb = letters.endswith(_SAMPLES)
-    kept = letters[:-1] if is_rgb else letters
+    is_rgb = _SAMPLES in letters and finest[_SAMPLES] in (3, 4)
+    if is_rgb and not letters.endswith(_SAMPLES):
+        array = ColoursLast(array, letters.index(_SAMPLES))
+    kept = letters.replace(_SAMPLES, "") if is_rgb else letters
     labels = ["" if letter in _FRAMES else letter.lower() for letter in kept]
     lengths = array.shape[: len(kept)]
     scale = [
@@ -52,14 +61,37 @@ def open_tiff(path: Path, level: int = 0) -> OpenedImage:
     units = [steps.get(letter, (1.0, ""))[1] or "pixel" for letter in kept]
     placement = Placement.from_scale(scale, units=units, labels=labels)
     if is_rgb and array.shape[-1] == 4:
-        array = WithoutAlpha(array)
+        array = WithoutAlpha(array, path.name)
     return opened(array, path, "tiff", is_rgb=is_rgb, placement=placement)
 
 
-class WithoutAlpha:
-    """An array of colours and opacity, (..., 4), as one of colours, (..., 3)."""
+class ColoursLast:
+    """An array whose colours lie plane after plane, at `axis`, as one in which they come last."""
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: Any, axis: int) -> None:
+        self._array, self._axis = array, axis
+        others = [length for number, length in enumerate(array.shape) if number != axis]
+        self.shape = (*others, array.shape[axis])
+        self.dtype = array.dtype
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        parts = list(key if isinstance(key, tuple) else (key,))
+        if Ellipsis in parts:
+            at = parts.index(Ellipsis)
+            parts[at : at + 1] = [slice(None)] * (len(self.shape) - len(parts) + 1)
+        parts += [slice(None)] * (len(self.shape) - len(parts))
+        colours = parts.pop()
+        before = sum(isinstance(part, slice) for part in parts[: self._axis])
+        parts.insert(self._axis, slice(None))
+        cut: np.ndarray = np.moveaxis(np.asarray(self._array[tuple(parts)]), before, -1)
+        return cut[..., colours]
+
+
+class WithoutAlpha:
+    """An array of colours and opacity, (..., 4), as one of colours, (..., 3); `name`: of the image, for the notice."""
+
+    def __init__(self, array: Any, name: str) -> None:
+        logger.warning("%s: the opacity of its pixels is left out", name)
         self._array = array
         self.shape = (*array.shape[:-1], 3)
         self.dtype = array.dtype
