@@ -77,6 +77,64 @@ def test_an_alpha_channel_of_a_tiff_is_left_out(tmp_path):
     np.testing.assert_array_equal(frames.read(2), rgba[2, ..., :3])
 
 
+@pytest.mark.parametrize("samples", [3, 4])
+@pytest.mark.parametrize("frames", [None, 4])
+def test_colours_plane_after_plane_are_colours(tmp_path, samples, frames):
+    shape = (samples, 9, 7) if frames is None else (frames, samples, 9, 7)
+    planar = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    extra = {} if samples == 3 else {"extrasamples": ["unassalpha"]}
+    tifffile.imwrite(
+        tmp_path / "p.tif", planar, photometric="rgb", planarconfig="separate", **extra
+    )
+    opened = open_frames(tmp_path / "p.tif")
+    assert opened.is_rgb
+    expected = np.moveaxis(planar, -3, -1)[..., :3]
+    for t in range(len(opened)):
+        np.testing.assert_array_equal(opened.read(t), expected if frames is None else expected[t])
+
+
+def test_a_tiff_of_several_images_says_which_is_opened(tmp_path, caplog):
+    with tifffile.TiffWriter(tmp_path / "two.tif") as file:
+        file.write(np.zeros((4, 5), np.uint8), metadata={"axes": "YX"})
+        file.write(np.zeros((3, 9, 9), np.uint16), metadata={"axes": "ZYX"})
+    assert open_image(tmp_path / "two.tif").array.shape == (4, 5)
+    assert "holds 2 images; the first is opened" in caplog.text
+
+
+# numpy
+
+
+def test_the_opacity_of_colours_is_left_out_and_told(tmp_path, caplog):
+    rgba = np.random.default_rng(0).integers(0, 255, (3, 9, 7, 4), np.uint8)
+    np.save(tmp_path / "a.npy", rgba)
+    frames = open_frames(tmp_path / "a.npy")
+    np.testing.assert_array_equal(frames.read(1), rgba[1, ..., :3])
+    assert "opacity of its pixels is left out" in caplog.text
+
+
+def test_an_archive_that_lies_or_is_too_large_is_not_unpacked(tmp_path, monkeypatch):
+    import io
+    import zipfile
+
+    from napari_sam2.io.images import arrays
+
+    def archive(shape, data):
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "|u1", "fortran_order": False, "shape": shape}
+        )
+        with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr("image.npy", header.getvalue() + data)
+        return tmp_path / "a.npz"
+
+    with pytest.raises(FileFormatError, match="says that it has 3000 bytes, and has 100"):
+        open_image(archive((3, 100, 10), bytes(100)))
+    assert open_image(archive((3, 10, 10), bytes(300))).array.shape == (3, 10, 10)
+    monkeypatch.setattr(arrays, "DECODE_BUDGET", 200)
+    with pytest.raises(FileFormatError, match="read as a whole"):
+        open_image(archive((3, 10, 10), bytes(300)))
+
+
 # OME-Zarr
 
 

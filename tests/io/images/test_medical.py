@@ -196,6 +196,68 @@ def test_uneven_slices_are_told(tmp_path, caplog):
     assert "1.6 to 2.4 mm apart" in caplog.text
 
 
+def changed(folder, number, **tags):
+    import pydicom
+
+    item = pydicom.dcmread(folder / f"1.2.3.1-{number:03d}.dcm")
+    for name, value in tags.items():
+        if value is None:
+            delattr(item, name)
+        else:
+            setattr(item, name, value)
+    item.save_as(folder / f"1.2.3.1-{number:03d}.dcm")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({"PixelSpacing": [5.0, 5.0]}, "differ in the size of their pixels"),
+        ({"PixelSpacing": None}, "differ in the size of their pixels"),
+        ({"ImagePositionPatient": [50.0, 20.0, 9.0]}, r"002\.dcm of ct lies 60 mm beside"),
+    ],
+)
+def test_a_slice_that_differs_from_the_others_is_refused(tmp_path, tags, message):
+    folder = save_dicom(tmp_path / "ct", TALL, shuffle=False)
+    with pytest.raises(ImageError, match=message):
+        open_image(changed(folder, 2, **tags))
+
+
+def test_a_tilted_gantry_is_a_shear_and_no_mistake(tmp_path):
+    folder = save_dicom(tmp_path / "ct", TALL, shuffle=False)
+    for z in range(len(TALL)):
+        changed(folder, z, ImagePositionPatient=[-10.0, 20.0 + 0.8 * z, 5.0 + 2.0 * z])
+    placement = open_image(folder).source.placement
+    np.testing.assert_allclose(placement.as_array()[:3, 0], (2, 0.8, 0), atol=1e-9)
+
+
+def test_a_series_among_many_other_files_is_found(tmp_path):
+    folder = save_dicom(tmp_path / "ct", TALL)
+    for number in range(70):
+        (folder / f"{number}.txt").write_text("x")
+        (folder / f"0{number}").write_text("x")
+    np.testing.assert_array_equal(open_image(folder).array[0], TALL[0].astype(int) - 1024)
+    with pytest.raises(FileFormatError, match="it has folders: ct"):
+        open_image(tmp_path)
+
+
+def test_packed_nifti_is_unpacked_once(tmp_path, monkeypatch):
+    import nibabel
+
+    save_nifti(tmp_path / "v.nii.gz", VOLUME)
+    frames = open_frames(tmp_path / "v.nii.gz")
+    read = []
+    real = nibabel.arrayproxy.ArrayProxy._get_unscaled
+    monkeypatch.setattr(
+        nibabel.arrayproxy.ArrayProxy,
+        "_get_unscaled",
+        lambda self, slicer: read.append(1) or real(self, slicer),
+    )
+    for t in (3, 0, 2):
+        np.testing.assert_array_equal(frames.read(t), VOLUME.T[t])
+    assert len(read) == 1
+
+
 def test_one_dicom_file_is_one_frame_also_without_a_suffix(tmp_path):
     folder = save_dicom(tmp_path / "ct", TALL[:1])
     file = next(folder.iterdir()).rename(tmp_path / "IM0001")
@@ -261,10 +323,39 @@ def test_nrrd_comes_with_its_directions(tmp_path):
     opened = open_image(tmp_path / "v.nrrd")
     np.testing.assert_array_equal(opened.array[...], VOLUME.T)
     there = OBLIQUE[:3, :3] @ (5, 4, 3) + (1, 2, 3)
+    there *= (-1, -1, 1)  # left and posterior count the other way round
     np.testing.assert_allclose(world_of(opened, (3, 4, 5))[:3], there[::-1])
     (tmp_path / "v.nrrd").write_bytes((tmp_path / "v.nrrd").read_bytes()[:300])
     with pytest.raises((FileFormatError, FrameReadError), match=r"v\.nrrd"):
         open_image(tmp_path / "v.nrrd")
+
+
+def test_one_place_of_the_patient_is_one_place_of_the_world(tmp_path):
+    import nrrd
+
+    for space, sign in (("left-posterior-superior", -1), ("RAS", 1)):
+        directions = np.diag([sign, sign, 1.0])
+        header = {
+            "space": space,
+            "space directions": directions,
+            "space origin": [sign, 2 * sign, 3],
+        }
+        nrrd.write(str(tmp_path / f"{space}.nrrd"), VOLUME, header)
+    first, second = (open_image(file).source.placement for file in tmp_path.glob("*.nrrd"))
+    assert first == second
+
+
+def test_pixels_of_nrrd_lie_beside_their_header(tmp_path):
+    text = (
+        "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n"
+        "endian: little\ndata file: {}\n\n"
+    )
+    (tmp_path / "v.nhdr").write_text(text.format("../secret.raw"))
+    with pytest.raises(FileFormatError, match="lie elsewhere"):
+        open_image(tmp_path / "v.nhdr")
+    (tmp_path / "v.nhdr").write_text(text.format("v.raw").replace("2 2 2", "99999 99999 99999"))
+    with pytest.raises(ImageError, match="read as a whole"):
+        open_image(tmp_path / "v.nhdr")
 
 
 def test_nrrd_without_a_space_has_its_spacings(tmp_path):

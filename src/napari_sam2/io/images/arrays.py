@@ -2,28 +2,69 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from napari_sam2.core.arrays import ArrayLikeStack
+from napari_sam2.core.arrays import DECODE_BUDGET, ArrayLikeStack
 from napari_sam2.core.errors import FileFormatError
 from napari_sam2.io.images.opened import OpenedImage, opened
+
+logger = logging.getLogger(__name__)
 
 
 def open_npy(path: Path) -> OpenedImage:
     """Map a .npy file into memory."""
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    array = _without_alpha(np.load(path, mmap_mode="r", allow_pickle=False), path)
     return opened(array, path, "npy", is_rgb=looks_like_rgb(array))
 
 
 def open_npz(path: Path, name: str) -> OpenedImage:
     """Read the array `name` of an archive, or the only one there is."""
     with np.load(path, allow_pickle=False) as archive:
-        array = archive[
-            name if name in archive.files else only(archive.files, path, "arrays", name)
-        ]
+        key = name if name in archive.files else only(archive.files, path, "arrays", name)
+        _check_member(path, key)
+        array = _without_alpha(archive[key], path)
     return opened(array, path, "npz", is_rgb=looks_like_rgb(array))
+
+
+def _check_member(path: Path, key: str) -> None:
+    """Refuse an array that is larger than what is read, or says another size than it has, before it is unpacked."""
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(f"{key}.npy")
+        with archive.open(info) as file:
+            version = np.lib.format.read_magic(file)
+            is_first = version == (1, 0)
+            reader = (
+                np.lib.format.read_array_header_1_0
+                if is_first
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = reader(file)
+            header = file.tell()
+    size = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and header + size != info.file_size:
+        raise FileFormatError(
+            f"array '{key}' of {path.name} says that it has {size} bytes, and has {info.file_size - header}",
+            remedy="the file is damaged",
+        )
+    if size > DECODE_BUDGET:
+        raise FileFormatError(
+            f"array '{key}' of {path.name} has {size / 2**30:.3g} GiB, which would be read as a whole",
+            remedy="save it as .npy or zarr, which are read frame by frame",
+        )
+
+
+def _without_alpha(array: np.ndarray, path: Path) -> np.ndarray:
+    """Leave out the opacity of 8-bit colours, (..., Y, X, 4)."""
+    is_rgba = array.ndim >= 3 and array.shape[-1] == 4 and array.dtype == np.uint8
+    if is_rgba and min(array.shape[-3:-1]) > 4:
+        logger.warning("%s: the opacity of its pixels is left out", path.name)
+        return array[..., :3]
+    return array
 
 
 def looks_like_rgb(array: ArrayLikeStack) -> bool:

@@ -27,6 +27,12 @@ _UNITS = ("mm", "mm", "mm")
 _UNEVEN = 0.01
 """Part of the slice distance from which on differences are told."""
 
+_LOOKED_AT = 256
+"""Files of a folder whose first bytes are looked at."""
+
+_ASIDE = 0.5
+"""Pixels by which a slice may lie beside the line of the others."""
+
 _GAP = 1.5
 """Times the usual distance from which on a slice must be missing."""
 
@@ -52,14 +58,21 @@ class Slice:
 def is_dicom(path: Path) -> bool:
     """Say whether a file is DICOM, or a folder holds any: by its name, or else by its first bytes."""
     if path.is_dir():
-        names = sorted(file for file in path.iterdir() if file.is_file())
-        return any(map(is_dicom, names[:16]))
+        files = sorted(file for file in path.iterdir() if file.is_file())
+        if any(file.suffix.lower() in DICOM_SUFFIXES for file in files):
+            return True
+        return any(map(is_dicom, [file for file in files if _may_be_dicom(file)][:_LOOKED_AT]))
     if path.suffix.lower() in DICOM_SUFFIXES:
         return True
-    if path.suffix and not path.suffix[1:].isdecimal():
+    if not _may_be_dicom(path):
         return False
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
+
+
+def _may_be_dicom(path: Path) -> bool:
+    """Say whether a name is one that DICOM files without a suffix have: none, or a number such as ``.1234``."""
+    return not path.suffix or path.suffix[1:].isdecimal()
 
 
 def open_dicom(path: Path, series: str | None = None) -> OpenedImage:
@@ -175,6 +188,12 @@ def _check_alike(path: Path, slices: Sequence[Slice]) -> None:
                 f"{other.path.name} {other.shape}",
                 remedy="keep the images of one acquisition in the folder",
             )
+        if not _is_parallel(first.spacing, other.spacing):
+            raise ImageError(
+                f"the images of {path.name} differ in the size of their pixels: {first.path.name} has "
+                f"{first.spacing}, {other.path.name} {other.spacing} mm",
+                remedy="keep the images of one acquisition in the folder",
+            )
         if not _is_parallel(first.orientation, other.orientation):
             raise ImageError(
                 f"the images of {path.name} are not parallel: {first.path.name} and {other.path.name}",
@@ -217,6 +236,7 @@ def _matrix(path: Path, slices: Sequence[Slice]) -> np.ndarray | None:
         places = np.array([item.position for item in slices])
         _check_even(path, slices, places @ step)
         step = (places[-1] - places[0]) / (len(slices) - 1)
+        _check_straight(path, slices, places, step, min(first.spacing))
     matrix = np.eye(4)
     matrix[:3, 0], matrix[:3, 1], matrix[:3, 2] = (
         step,
@@ -251,6 +271,21 @@ def _check_even(path: Path, slices: Sequence[Slice], heights: np.ndarray) -> Non
             distances.min(),
             distances.max(),
             float(distances.mean()),
+        )
+
+
+def _check_straight(
+    path: Path, slices: Sequence[Slice], places: np.ndarray, step: np.ndarray, pixel: float
+) -> None:
+    """Refuse slices that lie beside the line from the first to the last; a tilted gantry leaves them on it."""
+    away = places - places[0]
+    along = step / np.linalg.norm(step)
+    aside = np.linalg.norm(away - np.outer(away @ along, along), axis=1)
+    at = int(np.argmax(aside))
+    if aside[at] > _ASIDE * pixel:
+        raise ImageError(
+            f"{slices[at].path.name} of {path.name} lies {aside[at]:.3g} mm beside the other images",
+            remedy="keep the images of one acquisition in the folder",
         )
 
 

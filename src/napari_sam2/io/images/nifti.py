@@ -6,6 +6,7 @@ Nothing is resampled or flipped: voxel (t, z, y, x) here is voxel (x, y, z, t) t
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from napari_sam2.io.images.opened import OpenedImage, library, opened
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 _LABELS = ("x", "y", "z", "t")
+_READ_ONCE = 2 << 30
+"""Bytes up to which a packed file is kept unpacked."""
 
 
 def is_nifti(path: Path) -> bool:
@@ -40,14 +43,19 @@ def open_nifti(path: Path) -> OpenedImage:
         shape = shape[:-1]
     if not 2 <= len(shape) <= 4:
         raise ImageError(f"{path.name} has {len(shape)} axes, {shape}; 2 to 4 can be used")
-    array = ReversedVolume(proxy, shape)
+    array = ReversedVolume(proxy, shape, is_packed=path.name.lower().endswith(".gz"))
     return opened(array, path, "nifti", placement=_placement(file, len(shape), path))
 
 
 class ReversedVolume:
-    """A NIfTI array with its axes in the opposite order; rescaled values, read when indexed."""
+    """A NIfTI array with its axes in the opposite order; rescaled values, read when indexed.
 
-    def __init__(self, proxy: Any, shape: tuple[int, ...]) -> None:
+    `is_packed`: every access would unpack the file from its beginning, so it is read once, if it is small enough.
+    """
+
+    def __init__(self, proxy: Any, shape: tuple[int, ...], *, is_packed: bool = False) -> None:
+        self._is_packed = is_packed
+        self._whole: np.ndarray | None = None
         self._proxy, self._extra = proxy, len(proxy.shape) - len(shape)
         self.shape = shape[::-1]
         self.dtype = _dtype_of(proxy)
@@ -61,9 +69,16 @@ class ReversedVolume:
         parts = (*parts, *(slice(None),) * (len(self.shape) - len(parts)))
         # nibabel takes no numpy integers as indices.
         plain = tuple(part if isinstance(part, slice) else int(part) for part in parts)
-        cut = np.asarray(self._proxy[(*plain[::-1], *(0,) * self._extra)])
+        cut = np.asarray(self._source()[(*plain[::-1], *(0,) * self._extra)])
         values: np.ndarray = cut.T.astype(self.dtype, copy=False)
         return values
+
+    def _source(self) -> Any:
+        if not self._is_packed or math.prod(self.shape) * self.dtype.itemsize > _READ_ONCE:
+            return self._proxy
+        if self._whole is None:
+            self._whole = np.asarray(self._proxy).astype(self.dtype, copy=False)
+        return self._whole
 
 
 def _dtype_of(proxy: Any) -> np.dtype:

@@ -1,4 +1,4 @@
-"""NRRD: read as a whole, axes reversed as in NIfTI, with its space directions."""
+"""NRRD: read as a whole, axes reversed as in NIfTI, with its space directions, in a world (S, A, R)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_sam2.core.errors import ImageError
+from napari_sam2.core.arrays import DECODE_BUDGET
+from napari_sam2.core.errors import FileFormatError, ImageError
 from napari_sam2.core.placement import Placement
 from napari_sam2.io.images.opened import OpenedImage, library, opened
 
@@ -17,10 +18,36 @@ _LABELS = ("x", "y", "z", "t")
 def open_nrrd(path: Path) -> OpenedImage:
     """Read a volume; the file counts (x, y, z), here it is (z, y, x), and the world is reversed with it."""
     nrrd = library("nrrd", "nrrd", path)
+    _check_header(nrrd.read_header(str(path)), path)
     data, header = nrrd.read(str(path), index_order="F")
     if not 2 <= data.ndim <= 4:
         raise ImageError(f"{path.name} has {data.ndim} axes, {data.shape}; 2 to 4 can be used")
     return opened(data.T, path, "nrrd", placement=_placement(header, data.ndim))
+
+
+def _check_header(header: dict[str, object], path: Path) -> None:
+    """Refuse what is larger than is read as a whole, and pixels that lie anywhere but beside the header."""
+    sizes = np.asarray(header.get("sizes", ()), np.float64)
+    if np.prod(sizes) > DECODE_BUDGET:
+        raise ImageError(
+            f"{path.name} has {np.prod(sizes):.3g} values, and would be read as a whole",
+            remedy="save it as NIfTI or zarr, which are read frame by frame",
+        )
+    for name in ("data file", "datafile"):
+        file = header.get(name)
+        if file is not None and Path(str(file)).name != str(file):
+            raise FileFormatError(
+                f"the pixels of {path.name} lie elsewhere: {file}",
+                remedy="put them beside the header",
+            )
+
+
+def _signs(header: dict[str, object]) -> np.ndarray:
+    """Return which directions of the file's world run against right, anterior, superior."""
+    space = str(header.get("space") or "").lower()
+    letters = space.split("-") if "-" in space else list(space)
+    against = {"left", "posterior", "inferior", "l", "p", "i"}
+    return np.array([-1.0 if part in against else 1.0 for part in letters[:3]] or [1.0] * 3)
 
 
 def _placement(header: dict[str, object], ndim: int) -> Placement:
@@ -37,6 +64,8 @@ def _placement(header: dict[str, object], ndim: int) -> Placement:
         origin = header.get("space origin")
         if origin is not None:
             matrix[spatial, -1] = np.asarray(origin, np.float64)[: len(spatial)]
+        signs = _signs(header)[: len(spatial)]
+        matrix[spatial[: len(signs)]] *= signs[:, None]
     elif spacings is not None:
         steps = np.asarray(spacings, np.float64)
         matrix[range(ndim), range(ndim)] = np.where(np.isfinite(steps), steps, 1.0)

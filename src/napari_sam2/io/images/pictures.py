@@ -46,8 +46,10 @@ def list_pictures(folder: Path) -> list[Path]:
     files = [file for file in folder.iterdir() if file.suffix.lower() in suffixes]
     files = [file for file in files if not file.name.startswith(".")]
     if not files:
+        inner = sorted(item.name for item in folder.iterdir() if item.is_dir())
+        within = f"; it has folders: {', '.join(inner[:5])}" if inner else ""
         raise FileFormatError(
-            f"folder {folder} holds no pictures",
+            f"folder {folder} holds no pictures{within}",
             remedy="supported are TIFF, PNG, JPEG and BMP pictures, a DICOM series, or zarr",
         )
     return sorted(files, key=natural)
