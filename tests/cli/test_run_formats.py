@@ -129,6 +129,7 @@ def test_labels_on_disk_are_those_of_memory(run, tmp_path):
         (["--at", "c"], "such as c=1"),
         (["--channel", "a"], "such as 1 or 2,0"),
         (["--channel", "0,1,2,3"], "one to three numbers"),
+        (["--axis", "-1", "--at", "t=0", "--channel", "0"], "frame axis '-1' is outside 0..2"),
         (["--axis", "q", "--at", "t=0", "--channel", "0"], "no axis called 'q'"),
         ([], "only stacks with one frame axis"),
         (["--level", "1"], "no pyramid"),

@@ -90,8 +90,12 @@ def channel_axis_of(labels: Sequence[str], name: str = "image") -> int:
 
 
 def _number(axis: Axis, labels: Sequence[str], among: Sequence[int], name: str) -> int:
-    if isinstance(axis, str) and axis.lstrip("-").isdecimal():
+    if isinstance(axis, str) and axis.isdecimal():
         axis = int(axis)
+    if isinstance(axis, str) and axis.lstrip("-").isdecimal():
+        raise ImageError(
+            f"frame axis {axis!r} is outside 0..{len(among) - 1}", remedy="axes are counted from 0"
+        )
     if isinstance(axis, str):
         found = [number for number in among if labels[number].lower() == axis.lower()]
         if len(found) == 1:

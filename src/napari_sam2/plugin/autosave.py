@@ -14,6 +14,7 @@ from qtpy.QtCore import QTimer
 from napari_sam2.core.errors import NapariSam2Error
 from napari_sam2.io.folders import sessions_folder
 from napari_sam2.io.session_parts import remove_older_masks
+from napari_sam2.plugin.recipe import as_ours
 from napari_sam2.plugin.saving import Key, Moment, Writer
 
 if TYPE_CHECKING:
@@ -119,8 +120,9 @@ class Autosave:
             self._is_dirty = True
         except NapariSam2Error as error:
             self._error = error
-        except OSError as error:
-            self._error = NapariSam2Error(str(error))
+        except Exception as error:
+            logger.exception("the session could not be saved by itself")
+            self._error = as_ours(error)
 
     def _tell(self) -> None:
         error = self._error

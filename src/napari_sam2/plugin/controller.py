@@ -183,6 +183,11 @@ class Controller:
             with self.reporting():
                 self.attach(images[0])
 
+    def _look_for_sessions(self) -> None:
+        """Open the session that a layer came with; what was lost meanwhile is not begun again."""
+        if self.is_open and self.is_viewer_there:
+            self.session_files.look()
+
     def _on_layers(self, _event: Any = None) -> None:
         if self.binding is None:
             # Not now: whoever adds layers may be adding more, and the last one added becomes the active one.
@@ -190,7 +195,7 @@ class Controller:
         else:
             # It may be one of ours, made when it was first needed, or come with its session.
             QTimer.singleShot(0, self.bind_keys)
-            QTimer.singleShot(0, self._attach_default)
+            QTimer.singleShot(0, self._look_for_sessions)
         self.tell()
 
     def _on_bound(self, binding: Binding) -> None:
