@@ -166,6 +166,23 @@ def test_a_folder_of_dicom_is_opened_with_its_window_and_segmented(
     assert (tmp_path / "seg.dcm").stat().st_size > 1000
 
 
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        (np.tile(np.linspace(-1000, 800, 400).reshape(1, 20, 20), (10, 1, 1)), (-160, 240)),
+        (np.linspace(0, 100, 4000).reshape(10, 20, 20), (50.55, 59.45)),
+        (np.full((10, 20, 20), 7.0), None),
+    ],
+)
+def test_a_volume_without_a_window_is_shown_in_the_usual_one(tmp_path, pixels, expected):
+    from napari_sam2.plugin.image_readers import read_image
+
+    save_nifti(tmp_path / "v.nii", pixels.T.astype(np.float32))
+    ((_, looks, _),) = read_image(str(tmp_path / "v.nii"))
+    found = looks.get("contrast_limits")
+    assert found == (None if expected is None else pytest.approx(expected, abs=0.6))
+
+
 def test_a_folder_without_images_is_told(open_desk, tmp_path, monkeypatch):
     from napari_sam2.plugin.image_readers import open_folder
 

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_sam2.core.errors import NapariSam2Error
+from napari_sam2.core.intensity import WINDOWS
 from napari_sam2.io.images import OpenedImage, open_image
 from napari_sam2.io.images.dicom import DICOM_SUFFIXES
 from napari_sam2.io.images.nifti import is_nifti
@@ -20,6 +23,10 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 IN_MEMORY = 1 << 30
 """Bytes up to which a volume is read as a whole: all its planes are then equally quick."""
+
+
+_AIR = -500
+"""A plane that goes below is in Hounsfield units."""
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
@@ -64,15 +71,30 @@ def read_image(path: str) -> list[LayerData]:
         "metadata": {"napari_sam2": {"source": opened.source}},
         "rgb": opened.is_rgb,
     }
-    if opened.limits is not None:
-        looks["contrast_limits"] = opened.limits
-    return [(layer_array(opened), looks, "image")]
+    pixels = layer_array(opened)
+    limits = opened.limits or (None if opened.is_rgb else _usual_limits(pixels))
+    if limits is not None:
+        looks["contrast_limits"] = limits
+    return [(pixels, looks, "image")]
+
+
+def _usual_limits(pixels: Any) -> tuple[float, float] | None:
+    """Return the window of soft tissue for Hounsfield units, percentiles 1 and 99 of the middle plane for others."""
+    middle = pixels[tuple(length // 2 for length in pixels.shape[:-2])]
+    values = np.asarray(middle, np.float64)
+    values = values[np.isfinite(values)]
+    if not len(values) or values.min() == values.max():
+        return None
+    if values.min() <= _AIR and values.max() > 0:
+        window = WINDOWS["soft tissue"]
+        return window.low, window.high
+    low, high = np.percentile(values, [1, 99])
+    return (float(low), float(high)) if low < high else None
 
 
 def layer_array(opened: OpenedImage) -> Any:
     """Return the pixels of an image as napari takes them: a small one in memory, others plane by plane."""
     import dask.array
-    import numpy as np
 
     shape, dtype = tuple(opened.array.shape), np.dtype(opened.array.dtype)
     if np.prod(shape, dtype=np.int64) * dtype.itemsize <= IN_MEMORY:
