@@ -77,20 +77,19 @@ def test_an_alpha_channel_of_a_tiff_is_left_out(tmp_path):
     np.testing.assert_array_equal(frames.read(2), rgba[2, ..., :3])
 
 
-@pytest.mark.parametrize("samples", [3, 4])
-@pytest.mark.parametrize("frames", [None, 4])
-def test_colours_plane_after_plane_are_colours(tmp_path, samples, frames):
-    shape = (samples, 9, 7) if frames is None else (frames, samples, 9, 7)
-    planar = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
-    extra = {} if samples == 3 else {"extrasamples": ["unassalpha"]}
-    tifffile.imwrite(
-        tmp_path / "p.tif", planar, photometric="rgb", planarconfig="separate", **extra
-    )
-    opened = open_frames(tmp_path / "p.tif")
-    assert opened.is_rgb
-    expected = np.moveaxis(planar, -3, -1)[..., :3]
-    for t in range(len(opened)):
-        np.testing.assert_array_equal(opened.read(t), expected if frames is None else expected[t])
+def test_colours_plane_after_plane_are_frames_as_in_napari_or_channels_and_it_is_told(
+    tmp_path, caplog
+):
+    planar = np.random.default_rng(0).integers(0, 255, (3, 9, 7), np.uint8)
+    tifffile.imwrite(tmp_path / "p.tif", planar, photometric="rgb", planarconfig="separate")
+    frames = open_frames(tmp_path / "p.tif")
+    np.testing.assert_array_equal(frames.read(1), planar[1])
+    assert "colours plane after plane" in caplog.text
+    colours = open_frames(tmp_path / "p.tif", channel=(0, 1, 2))
+    assert (colours.is_rgb, len(colours)) == (True, 1)
+    movie = np.stack([planar, planar[::-1]])
+    tifffile.imwrite(tmp_path / "m.tif", movie, photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(open_frames(tmp_path / "m.tif", channel=2).read(1), planar[0])
 
 
 def test_a_tiff_of_several_images_says_which_is_opened(tmp_path, caplog):

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
-
 from napari_sam2.core.errors import FileFormatError
 from napari_sam2.core.placement import Placement
 from napari_sam2.io.images.opened import LARGEST_HEADER, OpenedImage, opened
@@ -48,11 +46,16 @@ def open_tiff(path: Path, level: int = 0) -> OpenedImage:
         file.close()
         raise
     weakref.finalize(array, file.close)  # the file is open as long as somebody may ask for a frame
-    is_rgb = _SAMPLES in letters and finest[_SAMPLES] in (3, 4)
-    if is_rgb and not letters.endswith(_SAMPLES):
-        array = ColoursLast(array, letters.index(_SAMPLES))
-    kept = letters.replace(_SAMPLES, "") if is_rgb else letters
-    labels = ["" if letter in _FRAMES else letter.lower() for letter in kept]
+    is_rgb = letters.endswith(_SAMPLES)
+    if _SAMPLES in letters and not is_rgb:
+        # Writers declare so what are frames, too, if there are three or four of them; napari shows frames.
+        logger.warning(
+            "%s holds colours plane after plane: they count as frames or channels; "
+            "channels 0, 1 and 2 together are seen as colours",
+            path,
+        )
+    kept = letters[:-1] if is_rgb else letters
+    labels = [_label(letter) for letter in kept]
     lengths = array.shape[: len(kept)]
     scale = [
         steps.get(letter, (1.0, ""))[0] * finest[letter] / length
@@ -65,26 +68,10 @@ def open_tiff(path: Path, level: int = 0) -> OpenedImage:
     return opened(array, path, "tiff", is_rgb=is_rgb, placement=placement)
 
 
-class ColoursLast:
-    """An array whose colours lie plane after plane, at `axis`, as one in which they come last."""
-
-    def __init__(self, array: Any, axis: int) -> None:
-        self._array, self._axis = array, axis
-        others = [length for number, length in enumerate(array.shape) if number != axis]
-        self.shape = (*others, array.shape[axis])
-        self.dtype = array.dtype
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        parts = list(key if isinstance(key, tuple) else (key,))
-        if Ellipsis in parts:
-            at = parts.index(Ellipsis)
-            parts[at : at + 1] = [slice(None)] * (len(self.shape) - len(parts) + 1)
-        parts += [slice(None)] * (len(self.shape) - len(parts))
-        colours = parts.pop()
-        before = sum(isinstance(part, slice) for part in parts[: self._axis])
-        parts.insert(self._axis, slice(None))
-        cut: np.ndarray = np.moveaxis(np.asarray(self._array[tuple(parts)]), before, -1)
-        return cut[..., colours]
+def _label(letter: str) -> str:
+    if letter in _FRAMES:
+        return ""
+    return "c" if letter == _SAMPLES else letter.lower()
 
 
 class WithoutAlpha:
