@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.core.discs import TRUTH, VIDEO, centre
+from tests.core.late import LateEngine
 
 from napari_sam2.core import script
 from napari_sam2.core.arrays import ArrayFrames
@@ -16,21 +17,6 @@ from napari_sam2.testing import FakeSegmenter
 
 FRAMES = ArrayFrames(VIDEO)
 WHITE = IntensityMapping(0.0, 1.0, "everything is white")
-
-
-class LateEngine(InlineEngine):
-    """Notes what is asked; the test says when the answers come."""
-
-    def __init__(self):
-        super().__init__(FakeSegmenter(FRAMES))
-        self.waiting = []
-
-    def ask(self, request, deliver):
-        self.waiting.append((request, deliver))
-
-    def answer(self, which=0):
-        request, deliver = self.waiting.pop(which)
-        deliver(self.segmenter.prompt(request))
 
 
 @pytest.fixture

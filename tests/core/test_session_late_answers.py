@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.discs import TRUTH, VIDEO, centre
+from tests.core.late import LateEngine
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
@@ -14,21 +15,6 @@ from napari_sam2.core.session import Session
 from napari_sam2.testing import FakeSegmenter
 
 FRAMES = ArrayFrames(VIDEO)
-
-
-class LateEngine(InlineEngine):
-    """Notes what is asked; the test says when the answers come."""
-
-    def __init__(self):
-        super().__init__(FakeSegmenter(FRAMES))
-        self.waiting = []
-
-    def ask(self, request, deliver):
-        self.waiting.append((request, deliver))
-
-    def answer(self, which=0):
-        request, deliver = self.waiting.pop(which)
-        deliver(self.segmenter.prompt(request))
 
 
 @pytest.fixture

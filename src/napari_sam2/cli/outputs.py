@@ -76,6 +76,8 @@ class Outputs:
 
 
 def _check_picture(path: Path, overwrite: bool, inputs: tuple[Path, ...]) -> None:
+    from napari_sam2.io.exports.targets import check_apart
+
     if path.suffix.lower() != ".png" or not path.parent.is_dir():
         raise FileFormatError(
             f"a picture cannot be written to {path}",
@@ -86,13 +88,5 @@ def _check_picture(path: Path, overwrite: bool, inputs: tuple[Path, ...]) -> Non
         raise FileFormatError(
             f"{path} exists", remedy="give another name, or --overwrite", kept="it was left alone"
         )
-    if any(_is_same(path, given) for given in inputs):
-        raise FileFormatError(
-            f"{path} is what is read from", remedy="give another name", kept="it was left alone"
-        )
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    if not path.exists() or not other.exists():
-        return False
-    return path.samefile(other) or (other.is_dir() and path.parent.samefile(other))
+    for given in inputs:
+        check_apart(path, given)

@@ -45,7 +45,7 @@ def check_target(
     chosen = FORMATS[format_of(path, format)]
     _check_place(path)
     for given in inputs:
-        _check_apart(path, Path(given).expanduser())
+        check_apart(path, Path(given).expanduser())
     if path.exists():
         _check_replaceable(path, chosen, overwrite)
     return path
@@ -83,7 +83,7 @@ def _check_place(path: Path) -> None:
         )
 
 
-def _check_apart(path: Path, given: Path) -> None:
+def check_apart(path: Path, given: Path) -> None:
     """Refuse the image itself, a place inside its folder, and a folder that it lies in."""
     target, image = path.resolve(), given.resolve()
     is_same = path.exists() and given.exists() and path.samefile(given)  # hard links, too
