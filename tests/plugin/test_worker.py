@@ -168,23 +168,29 @@ def test_replies_are_handled_in_order_also_if_a_handler_processes_events(start, 
 
 def test_a_handler_that_fails_costs_nobody_else_a_reply(start, qtbot):
     seen = []
+    may_end, has_ended = threading.Event(), threading.Event()
 
     def many(report):
         for number in range(4):
             report(number)
+        may_end.wait(20)
 
     def handle(reply):
         seen.append(reply.value)
         if reply.value == 0:
-            QApplication.processEvents()  # the others arrive in the middle of it
+            # The others arrive in the middle of it, and the end is on its way when it fails.
+            qtbot.waitUntil(lambda: len(worker._arrived) == 3, timeout=20_000)
+            may_end.set()
+            assert has_ended.wait(20)
             raise ValueError("of the handler")
 
     worker = start(lambda recipe: None)
     with qtbot.captureExceptions() as caught:
         worker.submit(CallJob(many), handle)
+        worker.submit(CallJob(lambda report: has_ended.set()), lambda reply: None)
         qtbot.waitUntil(lambda: None in seen, timeout=20_000)
     assert len(caught) == 1
-    assert sorted(seen[:-1]) == [0, 1, 2, 3]
+    assert seen == [0, 1, 2, 3, None]
 
 
 def test_nothing_is_delivered_after_stop(frames, start, qtbot):

@@ -90,6 +90,7 @@ class _Mailbox(QObject):
     """Brings replies to the thread that made it."""
 
     arrived = Signal(object)
+    left = Signal()
 
 
 class SafeWorker:
@@ -109,6 +110,7 @@ class SafeWorker:
         self._make = make
         self._mailbox = _Mailbox()
         self._mailbox.arrived.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._mailbox.left.connect(self._hand_over_all, Qt.ConnectionType.QueuedConnection)
         self._handlers: dict[int, Handler] = {}
         self._arrived: deque[Reply] = deque()
         self._is_delivering = False
@@ -200,11 +202,14 @@ class SafeWorker:
         return not self._thread.is_alive()
 
     def _deliver(self, reply: Reply) -> None:
-        """Hand over a reply once those before it are done with.
+        self._arrived.append(reply)
+        self._hand_over_all()
+
+    def _hand_over_all(self) -> None:
+        """Hand over what arrived, each reply once those before it are done with.
 
         A handler may process events, as progress bars do, and the next reply comes in the middle of it.
         """
-        self._arrived.append(reply)
         if self._is_delivering:
             return
         self._is_delivering = True
@@ -213,9 +218,8 @@ class SafeWorker:
                 self._hand_over(self._arrived.popleft())
         finally:
             self._is_delivering = False
-            for left in self._arrived:  # a handler failed: the others still get theirs
-                self._mailbox.arrived.emit(left)
-            self._arrived.clear()
+            if self._arrived:  # a handler failed: the others still get theirs, in their order
+                self._mailbox.left.emit()
 
     def _hand_over(self, reply: Reply) -> None:
         handler = (
