@@ -65,6 +65,29 @@ def load_model(model: str | Path = "nano") -> LoadedWeights:
         return loading.load_safetensors(opened.file.read(), path.name)
 
 
+def convert_checkpoint(source: str | Path, target: str | Path) -> str:
+    """Convert a person's own `.pt` to safetensors, in an isolated process, and return which model it is.
+
+    Raises
+    ------
+    CheckpointError
+        If it holds anything but tensors and plain values, or fits no model; nothing is written then.
+    OptionError
+        If `target` exists, or does not end in ``.safetensors``.
+    """
+    from napari_sam2.io.checkpoints import Shapes, convert
+
+    source, found = Path(source).expanduser(), []
+
+    def fits(shapes: Shapes) -> None:
+        from napari_sam2.inference import loading
+
+        found.append(loading.config_of(shapes, source.name).name)
+
+    convert(source, Path(target).expanduser(), fits=fits)
+    return found[0]
+
+
 def make_segmenter(
     model: str | Path,
     frames: FrameSource,

@@ -258,7 +258,7 @@ def _entry_with_content(file: BinaryIO) -> WeightsEntry:
                 return entry
     raise CheckpointError(
         f"{file.name} is not one of the official checkpoints, and reading it could run code",
-        remedy="convert it to safetensors where you trust it, and load that file",
+        remedy=f"convert it with 'napari-sam2 models convert {Path(file.name).name}', and use what that writes",
         kept="nothing was loaded",
     )
 
