@@ -345,6 +345,8 @@ class Session(CoreSession):
         file = read_session(path)
         name = model or ("nano" if file.model is None else file.model.name)
         place = file.place
+        if image is None and place is not None:
+            logger.info("%s is opened on the image that it names, %s", Path(path).name, place.path)
         session = cls(
             _image_of(path, place) if image is None else image,
             level=0 if place is None or image is not None else place.level,
@@ -373,14 +375,14 @@ class Session(CoreSession):
         if file.kept is None:
             return False
         if file.model is None or file.model.sha256 not in (None, weights_sha256(model)):
-            logger.warning("%s was made with other weights; masks are to be tracked again", path)
+            logger.warning("%s was made with other weights; masks are to be tracked again", Path(path).name)
             return False
         changed = () if file.fingerprint is None else file.fingerprint.differing(self.frames)
         if changed:
             listed = ", ".join(map(str, changed))
             logger.warning(
                 "the image of %s has changed, at least on frames %s; masks are to be tracked again",
-                path,
+                Path(path).name,
                 listed,
             )
         return not changed

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from napari_sam2.core.errors import FileFormatError
 
 if TYPE_CHECKING:
@@ -27,6 +29,13 @@ def inputs_of(path: Path, image: Path | None) -> tuple[Path, ...]:
     return tuple(item for item in (path, image or found) if item is not None)
 
 
+def _show_image(path: Path) -> None:
+    """Say which image a session opens, if it is not one that lies with it."""
+    opened = inputs_of(path, None)[1:]
+    if opened and not opened[0].is_relative_to(path.resolve().parent):
+        typer.echo(f"{path.name} opens its image: {opened[0]}", err=True)
+
+
 def replayed(path: Path, image: Path | None, model: str | None, device: Any) -> Session:
     """Return a session as a file says it, with nothing but what a person said: all masks are still to come.
 
@@ -43,6 +52,8 @@ def replayed(path: Path, image: Path | None, model: str | None, device: Any) -> 
     """
     from napari_sam2.api import Session
 
+    if image is None:
+        _show_image(path)
     return Session.open(path, image, model=model, device=device, masks=False)
 
 

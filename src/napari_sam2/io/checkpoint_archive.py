@@ -118,9 +118,10 @@ def _checked_names(archive: zipfile.ZipFile, file: BinaryIO) -> dict[str, zipfil
         names[name] = info
     if "data.pkl" not in names:
         raise refused("its archive has no data.pkl")
-    _require_apart(infos, archive.start_dir)
     for name, info in names.items():
         _require_plain(name, info)
+    _require_apart(infos, archive.start_dir)
+    for info in infos:
         _require_same_local_header(info, file)
     return names
 

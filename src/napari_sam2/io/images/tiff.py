@@ -40,7 +40,7 @@ def open_tiff(path: Path, level: int = 0) -> OpenedImage:
         letters = series.axes
         finest = dict(zip(letters, series.shape, strict=True))
         if len(file.series) > 1:
-            logger.warning("%s holds %d images; the first is opened", path, len(file.series))
+            logger.warning("%s holds %d images; the first is opened", path.name, len(file.series))
         steps = dict(_steps(file))
     except BaseException:
         file.close()

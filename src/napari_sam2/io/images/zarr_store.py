@@ -105,7 +105,7 @@ def _told_size(data: bytes, compressor: str) -> int | None:
         return int.from_bytes(data[4:8], "little")
     if compressor == "lz4" and len(data) >= 4:
         return int.from_bytes(data[:4], "little")
-    if compressor == "zstd" and data[:4] == b"\x28\xb5\x2f\xfd" and len(data) >= 18:
+    if compressor == "zstd" and data[:4] == b"\x28\xb5\x2f\xfd" and len(data) > 5:
         head = data[4]
         is_single = bool(head & 0x20)
         at = 5 + (not is_single) + (0, 1, 2, 4)[head & 3]
