@@ -375,7 +375,9 @@ class Session(CoreSession):
         if file.kept is None:
             return False
         if file.model is None or file.model.sha256 not in (None, weights_sha256(model)):
-            logger.warning("%s was made with other weights; masks are to be tracked again", Path(path).name)
+            logger.warning(
+                "%s was made with other weights; masks are to be tracked again", Path(path).name
+            )
             return False
         changed = () if file.fingerprint is None else file.fingerprint.differing(self.frames)
         if changed:

@@ -59,7 +59,13 @@ def test_numbers_that_are_none_are_refused(place):
 
 @pytest.mark.parametrize(
     "name",
-    ["in an archive, protocol 2.pth", "calls builtins.eval.pt", "a bomb.pt", "cut off.pt", "TorchScript.pt"],
+    [
+        "in an archive, protocol 2.pth",
+        "calls builtins.eval.pt",
+        "a bomb.pt",
+        "cut off.pt",
+        "TorchScript.pt",
+    ],
 )
 def test_a_hostile_checkpoint_is_refused_by_the_process(place, name):
     attempt(place, dict(crafted.checkpoints())[name], "its|it is")
@@ -82,8 +88,8 @@ def test_what_fits_no_model_is_not_written(place):
         ("import sys; sys.stderr.write('x' * 200_000); sys.exit(3)", "ended with code 3"),
         ("import sys; sys.stderr.write('[' * 60_000); sys.exit(1)", "ended with code 1"),
         ("import sys; sys.stderr.write('[1]')", "ended with code 0"),
-        ("import sys; sys.stderr.write('{\"refused\": \"so\"}'); sys.exit(1)", "so"),
-        ("import sys; sys.stderr.write('{\"refused\": \"so\"}')", "so"),
+        ('import sys; sys.stderr.write(\'{"refused": "so"}\'); sys.exit(1)', "so"),
+        ('import sys; sys.stderr.write(\'{"refused": "so"}\')', "so"),
     ],
 )
 @pytest.mark.skipif(os.name == "nt", reason="no signals on Windows")
@@ -108,7 +114,12 @@ def test_output_that_is_no_safetensors_is_refused(place, monkeypatch):
 
 
 def test_the_process_gets_no_switch_token_or_proxy():
-    mine = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "HF_TOKEN": "x", "HTTPS_PROXY": "y", "PATH": "z"}
+    mine = {
+        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
+        "HF_TOKEN": "x",
+        "HTTPS_PROXY": "y",
+        "PATH": "z",
+    }
     mine |= {"PYTHONPATH": "evil", "LD_PRELOAD": "evil.so"}
     given = checkpoints._environment(mine)
     assert given == {"PATH": "z", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
@@ -244,5 +255,7 @@ before = os.readlink("/proc/self/ns/net")
 child._leave_the_network()
 print(before != os.readlink("/proc/self/ns/net"))
 """
-    may = subprocess.run(["unshare", "-Un", "true"], capture_output=True, check=False).returncode == 0
+    may = (
+        subprocess.run(["unshare", "-Un", "true"], capture_output=True, check=False).returncode == 0
+    )
     assert in_a_process(code).strip() == str(may)

@@ -25,17 +25,19 @@ def pair(tmp_path):
 
 
 def test_the_version_before_is_there_with_its_masks(pair, tmp_path):
-    path, first, second = pair
+    _, first, second = pair
     assert first != second
     assert read_session(tmp_path / "x.previous.sam2.json") == first
     assert first.notice == second.notice == ""
 
 
-@pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2], lambda text: b"", bytes.swapcase])
+@pytest.mark.parametrize(
+    "damage", [lambda text: text[: len(text) // 2], lambda text: b"", bytes.swapcase]
+)
 def test_a_damaged_session_names_the_version_before(pair, damage):
     path, first, _ = pair
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(FileFormatError, match="open the version before it, x.previous.sam2.json"):
+    with pytest.raises(FileFormatError, match=r"open the version before it, x\.previous\.sam2\.json"):
         read_session(path)
     assert read_session(generations.previous_of(path)) == first
 

@@ -37,7 +37,13 @@ ORDERED_DICT = named("collections.OrderedDict") + b")R"
 
 
 def tensor(
-    key="0", count=6, shape=(2, 3), strides=(3, 1), offset=0, kind="torch.FloatStorage", hooks=ORDERED_DICT
+    key="0",
+    count=6,
+    shape=(2, 3),
+    strides=(3, 1),
+    offset=0,
+    kind="torch.FloatStorage",
+    hooks=ORDERED_DICT,
 ):
     """Return the opcodes of a tensor."""
     storage = MARK + text("storage") + named(kind) + text(key) + text("cpu") + number(count) + b"tQ"
@@ -105,12 +111,29 @@ def _classic():
     for protocol in range(6):
         yield f"bare pickle, protocol {protocol}.pt", pickle.dumps(Run(), protocol)
         yield f"in an archive, protocol {protocol}.pth", archive(pickle.dumps(Run(), protocol))
-    yield "nested in a table.pt", archive(program(table({"a": tensor(), "b": calls("os.system", "true")})))
-    yield "beside the table.pt", archive(
-        program(b"}" + MARK + text("model") + table({"a": tensor()}) + text("x") + calls("os.system", "true") + b"u")
+    yield (
+        "nested in a table.pt",
+        archive(program(table({"a": tensor(), "b": calls("os.system", "true")}))),
+    )
+    yield (
+        "beside the table.pt",
+        archive(
+            program(
+                b"}"
+                + MARK
+                + text("model")
+                + table({"a": tensor()})
+                + text("x")
+                + calls("os.system", "true")
+                + b"u"
+            )
+        ),
     )
     yield "behind the end.pt", archive(HONEST + pickle.dumps(Run(), 2))
-    yield "as hooks of a tensor.pt", archive(program(table({"a": tensor(hooks=calls("os.system", "true"))})))
+    yield (
+        "as hooks of a tensor.pt",
+        archive(program(table({"a": tensor(hooks=calls("os.system", "true"))}))),
+    )
     for ending in ("bin", "ckpt", "pkl", "safetensors", "zip", "PT", "tar"):
         yield f"classic under another ending.{ending}", archive(pickle.dumps(Run(), 2))
 
@@ -121,7 +144,13 @@ def _names():
         *("posix.system", "subprocess.Popen", "runpy.run_path", "importlib.import_module"),
         *("torch.load", "torch.hub.load", "torch.jit.load", "torch.storage._load_from_bytes"),
         *("torch._utils._rebuild_parameter_with_state", "torch.UntypedStorage", "numpy.load"),
-        *("operator.attrgetter", "functools.partial", "_codecs.encode", "pip.main", "webbrowser.open"),
+        *(
+            "operator.attrgetter",
+            "functools.partial",
+            "_codecs.encode",
+            "pip.main",
+            "webbrowser.open",
+        ),
     ):
         yield f"calls {name}.pt", archive(program(table({"a": calls(name, "x")})))
     yield "a name with a space.pt", archive(program(b"ccollections OrderedDict\nx\n"))
@@ -156,8 +185,16 @@ def _opcodes():
         "BUILD of a tensor": tensor() + b"}" + text("data") + number(1) + b"sb",
         "BUILD of a dictionary": b"}}" + text("__class__") + number(1) + b"sb",
         "BUILD of methods": ORDERED_DICT + b"}" + text("items") + number(1) + b"sb",
-        "SETITEM of a storage": MARK + text("storage") + named("torch.FloatStorage") + text("0") + text("cpu")
-        + number(6) + b"tQ" + number(0) + number(1) + b"s",
+        "SETITEM of a storage": MARK
+        + text("storage")
+        + named("torch.FloatStorage")
+        + text("0")
+        + text("cpu")
+        + number(6)
+        + b"tQ"
+        + number(0)
+        + number(1)
+        + b"s",
         "SETITEM of a tensor": tensor() + number(0) + number(1) + b"s",
         "SETITEMS of a list": b"](" + number(0) + number(1) + b"u",
         "SETITEMS of an odd number": b"}(" + text("a") + b"u",
@@ -183,7 +220,11 @@ def _sizes():
         "a storage smaller than its part": {"count": 3, "shape": (3,), "strides": (1,)},
         "a storage that is not there": {"key": "7"},
         "a storage elsewhere": {"key": "../../0"},
-        "a storage of 2**62 numbers": {"count": 1 << 62, "shape": (1 << 31, 1 << 31), "strides": (1 << 31, 1)},
+        "a storage of 2**62 numbers": {
+            "count": 1 << 62,
+            "shape": (1 << 31, 1 << 31),
+            "strides": (1 << 31, 1),
+        },
         "a tensor beyond its storage": {"shape": (3, 3)},
         "an offset beyond": {"offset": 1},
         "a negative offset": {"offset": -6},
@@ -200,7 +241,15 @@ def _sizes():
         yield f"{name}.pt", archive(program(table({"a": tensor(**facts)})))
     many = {f"a{index}": tensor() for index in range(1000)}
     yield "a thousand tensors of the same numbers.pt", archive(program(table(many)))
-    aside = b"}" + MARK + text("model") + table({"a": tensor()}) + text("rest") + tensor("1", 1 << 40) + b"u"
+    aside = (
+        b"}"
+        + MARK
+        + text("model")
+        + table({"a": tensor()})
+        + text("rest")
+        + tensor("1", 1 << 40)
+        + b"u"
+    )
     yield "a lie aside.pt", archive(program(aside))
     yield "no tensors.pt", archive(program(b"}" + text("a") + number(1) + b"s"))
     yield "only a tensor.pt", archive(program(tensor()))
@@ -211,14 +260,25 @@ def _archives():
     yield "compressed.pt", archive(compress=zipfile.ZIP_DEFLATED)
     bomb = {**STORAGES, "data/2": bytes(50 << 20)}
     yield "a bomb.pt", archive(parts=bomb, compress=zipfile.ZIP_DEFLATED)
-    yield "a bomb of a pickle.pt", archive(b"\x80\x02" + b"N" * (20 << 20), compress=zipfile.ZIP_DEFLATED)
+    yield (
+        "a bomb of a pickle.pt",
+        archive(b"\x80\x02" + b"N" * (20 << 20), compress=zipfile.ZIP_DEFLATED),
+    )
     yield "another pickle that is named twice.pt", _twice()
     yield "the pickle damaged.pt", changed(honest, b"OrderedDict\n)R(X", b"OrderedDict\n)R(U")
     yield "numbers damaged.pt", changed(honest, STORAGES["data/0"], bytes(24))
-    for name, flag in {"encrypted": 0x1, "patched": 0x20, "strongly encrypted": 0x41, "masked": 0x2000}.items():
+    for name, flag in {
+        "encrypted": 0x1,
+        "patched": 0x20,
+        "strongly encrypted": 0x41,
+        "masked": 0x2000,
+    }.items():
         yield f"flag {name}.pt", _with_flags(honest, flag)
         yield f"flag {name}, in the directory only.pt", _with_flags(honest, flag, local=False)
-    yield "another name in the local header.pt", changed(honest, b"archive/data.pkl", b"archive/data.pkX")
+    yield (
+        "another name in the local header.pt",
+        changed(honest, b"archive/data.pkl", b"archive/data.pkX"),
+    )
     yield "another method in the local header.pt", honest[:8] + b"\x08\x00" + honest[10:]
     yield "another size in the local header.pt", honest[:18] + b"\x01\x00\x00\x00" + honest[22:]
     yield "something before it.pt", b"PK\x03\x04" + bytes(100) + honest
@@ -229,13 +289,25 @@ def _archives():
     yield "cut off.pt", honest[:-30]
     yield "overlapping parts.pt", _overlapping(honest)
     yield "an offset beyond the file.pt", _overlapping(honest, 0x7FFFFFFF)
-    for name in ("../evil", "/etc/evil", "data/../../evil", "c:evil", "data\\0", "data/x", "Data.pkl", "evil.py"):
+    for name in (
+        "../evil",
+        "/etc/evil",
+        "data/../../evil",
+        "c:evil",
+        "data\\0",
+        "data/x",
+        "Data.pkl",
+        "evil.py",
+    ):
         yield f"part {name.replace('/', '-')}.pt", archive(**{name: b"x"})
     yield "a folder of dots.pt", archive(folder="..")
     yield "no folder.pt", archive(folder="")
     yield "TorchScript.pt", archive(**{"code/__torch__.py": b"def f(): pass"})
     yield "TorchScript, constants.pt", archive(**{"constants.pkl": HONEST})
-    yield "no pickle.pt", changed(changed(honest, b"data.pkl", b"dato.pkl"), b"data.pkl", b"dato.pkl")
+    yield (
+        "no pickle.pt",
+        changed(changed(honest, b"data.pkl", b"dato.pkl"), b"data.pkl", b"dato.pkl"),
+    )
     yield "big-endian.pt", archive(byteorder=b"big")
     yield "a large version.pt", archive(version=b"3" * 10_000)
 
@@ -243,7 +315,10 @@ def _archives():
 def _twice():
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as target:
-        for name, content in {"a/data.pkl": HONEST, **{f"a/{k}": v for k, v in STORAGES.items()}}.items():
+        for name, content in {
+            "a/data.pkl": HONEST,
+            **{f"a/{k}": v for k, v in STORAGES.items()},
+        }.items():
             target.writestr(zipfile.ZipInfo(name), content)
         target.writestr(zipfile.ZipInfo("a/data.pkX"), pickle.dumps(Run(), 2))
     return changed(file.getvalue(), b"a/data.pkX", b"a/data.pkl", 2)
@@ -266,7 +341,10 @@ def _overlapping(content, offset=0):
 
 def _others():
     legacy = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
-    yield "of the old kind.pt", legacy + pickle.dumps(1001, 2) + pickle.dumps({}, 2) + pickle.dumps(Run(), 2)
+    yield (
+        "of the old kind.pt",
+        legacy + pickle.dumps(1001, 2) + pickle.dumps({}, 2) + pickle.dumps(Run(), 2),
+    )
     yield "a tar archive.pt", b"sys_info".ljust(257, b"\0") + b"ustar\x0000" + bytes(1000)
     yield "a 7z archive.pt", b"7z\xbc\xaf\x27\x1c" + bytes(100)
     yield "gzip.pt", b"\x1f\x8b\x08" + bytes(100)

@@ -19,10 +19,10 @@ WATCHED = Path(__file__).with_name("watched.py")
 CHECKPOINTS = dict(crafted.checkpoints())
 
 
-def watched(kind, folder, cwd):
-    """Return what became of each file of a folder, by its name."""
+def watched(kind, folder, cwd, *honest):
+    """Return what became of each file of a folder, by its name; `honest`: a folder of files to begin with."""
     done = subprocess.run(
-        [sys.executable, str(WATCHED), kind, str(folder)],
+        [sys.executable, str(WATCHED), kind, *map(str, (folder, *honest))],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -66,7 +66,9 @@ def outcomes(tmp_path_factory):
 def test_every_hostile_checkpoint_is_refused_and_none_is_run(outcomes):
     told, place = outcomes
     assert set(told) == set(CHECKPOINTS)
-    assert {name: item["outcome"] for name, item in told.items() if item["outcome"] != "refused"} == {}
+    assert {
+        name: item["outcome"] for name, item in told.items() if item["outcome"] != "refused"
+    } == {}
     assert {name: item["events"] for name, item in told.items() if item["events"]} == {}
     assert list(place.iterdir()) == []
 

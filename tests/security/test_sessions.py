@@ -41,7 +41,9 @@ def test_every_hostile_session_is_refused_at_once_and_nothing_is_run(tmp_path):
         write(folder, content, name)
     told = watched("sessions", folder, place)
     assert set(told) == set(SESSIONS)
-    assert {name: item["outcome"] for name, item in told.items() if item["outcome"] != "refused"} == {}
+    assert {
+        name: item["outcome"] for name, item in told.items() if item["outcome"] != "refused"
+    } == {}
     assert {name: item["events"] for name, item in told.items() if item["events"]} == {}
     assert {name: item["seconds"] for name, item in told.items() if item["seconds"] > 1} == {}
     assert list(place.iterdir()) == []
@@ -90,7 +92,12 @@ def test_a_link_to_another_file_of_masks_proves_nothing(tmp_path):
 @pytest.mark.parametrize(
     "path",
     [
-        *("\\\\host\\share\\a.tif", "//host/share/a.tif", "\\/host\\a.tif", "\\\\?\\UNC\\host\\a.tif"),
+        *(
+            "\\\\host\\share\\a.tif",
+            "//host/share/a.tif",
+            "\\/host\\a.tif",
+            "\\\\?\\UNC\\host\\a.tif",
+        ),
         *("http://host/a.tif", "s3://bucket/a.zarr", "file://host/share/a.tif", "a\0.tif"),
     ],
 )

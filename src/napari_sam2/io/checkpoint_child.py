@@ -5,7 +5,8 @@ report, one line of JSON, on standard error. It opens nothing else for writing, 
 it away, and limits to its memory, time and output. It looks at the file without loading it (`checkpoint_scan`) before
 torch is imported; what torch then loads must be what was seen.
 
-Nothing but `checkpoints.convert` starts it. It is the only module of `io` that uses torch, and never in another's process.
+Nothing but `checkpoints.convert` starts it. It is the only module of `io` that uses torch, and never in the program's
+own process.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _limit(name: str, value: int | None, *, is_final: bool = True) -> None:
-    """Set a limit where the system has it; a lower one that is there already stays. None lifts one that is not final."""
+    """Set a limit where the system has it; a lower one that is there stays. None lifts one that is not final."""
     try:
         import resource
     except ImportError:  # Windows

@@ -36,12 +36,13 @@ def choose_table(content: Any, is_tensor: type) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         return None
     for table in (content, *(content.get(key) for key in MODEL_KEYS)):
-        is_table = isinstance(table, dict) and bool(table)
-        if is_table and all(
-            type(name) is str and isinstance(value, is_tensor) for name, value in table.items()
-        ):
+        if isinstance(table, dict) and table and _are_tensors(table, is_tensor):
             return dict(table)
     return None
+
+
+def _are_tensors(table: dict[Any, Any], is_tensor: type) -> bool:
+    return all(type(name) is str and isinstance(item, is_tensor) for name, item in table.items())
 
 
 def _table_of(content: Any) -> dict[str, TensorFacts]:

@@ -89,7 +89,9 @@ def place_of(model: SourceModel, folder: Path) -> ImagePlace:
 def _found(model: SourceModel, folder: Path) -> Path | None:
     """Return the path that exists; the one that was saved if none does; None where there never was one."""
     candidates = [folder / model.path] if model.path and is_local(model.path) else []
-    candidates += [Path(with_home(model.absolute))] if model.absolute and is_local(model.absolute) else []
+    candidates += (
+        [Path(with_home(model.absolute))] if model.absolute and is_local(model.absolute) else []
+    )
     existing = [path for path in candidates if path.is_file() or path.is_dir()]
     if existing:
         return existing[0].resolve()

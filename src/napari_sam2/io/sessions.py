@@ -240,7 +240,9 @@ def _content(file: SessionFile, folder: Path, masks: dict[str, Any] | None) -> d
         "view": _view_content(view),
         "mapping": _mapping_content(file.mapping),
         "options": None if file.options is None else options_model(file.options).model_dump(),
-        "model": None if facts is None else {"name": without_home(facts.name), "sha256": facts.sha256},
+        "model": None
+        if facts is None
+        else {"name": without_home(facts.name), "sha256": facts.sha256},
         "overlap": saved.overlap,
         "highest_object": saved.highest_id,
         "objects": list(_objects_content(saved)),

@@ -43,6 +43,8 @@ def open_nifti(path: Path) -> OpenedImage:
         shape = shape[:-1]
     if not 2 <= len(shape) <= 4:
         raise ImageError(f"{path.name} has {len(shape)} axes, {shape}; 2 to 4 can be used")
+    if min(shape) < 1:
+        raise ImageError(f"{path.name} has shape {shape}, which no volume has")
     array = ReversedVolume(proxy, shape, is_packed=path.name.lower().endswith(".gz"))
     return opened(array, path, "nifti", placement=_placement(file, len(shape), path))
 
