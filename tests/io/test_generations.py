@@ -37,7 +37,9 @@ def test_the_version_before_is_there_with_its_masks(pair, tmp_path):
 def test_a_damaged_session_names_the_version_before(pair, damage):
     path, first, _ = pair
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(FileFormatError, match=r"open the version before it, x\.previous\.sam2\.json"):
+    with pytest.raises(
+        FileFormatError, match=r"open the version before it, x\.previous\.sam2\.json"
+    ):
         read_session(path)
     assert read_session(generations.previous_of(path)) == first
 

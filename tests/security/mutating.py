@@ -5,8 +5,39 @@ from __future__ import annotations
 import random
 import re
 
-INTERESTING = (0, 1, 2, 127, 128, 255, 256, 32767, 32768, 65535, 1 << 31, (1 << 32) - 1, 1 << 53, 1 << 63, 1 << 64, -1)
-WORDS = (b"null", b"true", b"[]", b"{}", b'""', b"1e999", b"NaN", b"-0", b"1.5", b"[[]]", b'"\\ud800"', b"|O", b"pickle")
+INTERESTING = (
+    0,
+    1,
+    2,
+    127,
+    128,
+    255,
+    256,
+    32767,
+    32768,
+    65535,
+    1 << 31,
+    (1 << 32) - 1,
+    1 << 53,
+    1 << 63,
+    1 << 64,
+    -1,
+)
+WORDS = (
+    b"null",
+    b"true",
+    b"[]",
+    b"{}",
+    b'""',
+    b"1e999",
+    b"NaN",
+    b"-0",
+    b"1.5",
+    b"[[]]",
+    b'"\\ud800"',
+    b"|O",
+    b"pickle",
+)
 _NUMBER = re.compile(rb"-?\d+(\.\d+)?")
 
 
@@ -31,7 +62,9 @@ def _flip(content, chance):
 
 def _byte(content, chance):
     at = _place(content, chance)
-    return content[:at] + bytes([chance.choice((0, 1, 10, 34, 92, 127, 128, 255))]) + content[at + 1 :]
+    return (
+        content[:at] + bytes([chance.choice((0, 1, 10, 34, 92, 127, 128, 255))]) + content[at + 1 :]
+    )
 
 
 def _cut(content, chance):
@@ -76,7 +109,9 @@ def _whole(content, chance):
     size = chance.choice((2, 4, 8))
     value = chance.choice(INTERESTING) % (1 << 8 * size)
     at = _place(content, chance)
-    return content[:at] + value.to_bytes(size, chance.choice(("little", "big"))) + content[at + size :]
+    return (
+        content[:at] + value.to_bytes(size, chance.choice(("little", "big"))) + content[at + size :]
+    )
 
 
 _WAYS = (_flip, _flip, _byte, _cut, _remove, _repeat, _move, _number, _number, _word, _whole)

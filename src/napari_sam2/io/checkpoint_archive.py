@@ -20,6 +20,17 @@ MAX_PICKLE = 32 << 20
 """Bytes; that of the official large model has 0.2 MB."""
 
 _SMALL = 4096
+_DAMAGES = (
+    zipfile.BadZipFile,
+    struct.error,
+    ValueError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What the library raises on archives that are cut, damaged or of other kinds."""
+
 _ALLOWED_FLAGS = 0x808  # names in UTF-8; sizes behind the data
 _LOCAL = struct.Struct("<4s5H3I2H")
 _END = struct.Struct("<4s4H2IH")
@@ -70,7 +81,7 @@ def read_archive(file: BinaryIO) -> Archive:
                 _verify(archive, info)
             _require_little_endian(archive, names)
             data = archive.read(names["data.pkl"])
-    except (zipfile.BadZipFile, struct.error, ValueError, OSError, NotImplementedError) as error:
+    except _DAMAGES as error:
         if isinstance(error, CheckpointError):
             raise
         raise refused(f"its archive is damaged or crafted ({error})") from error
