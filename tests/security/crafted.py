@@ -287,6 +287,7 @@ def _archives():
     yield "two archives.pt", honest + archive(pickle.dumps(Run(), 2))
     yield "the directory alone.pt", honest[honest.index(b"PK\x01\x02") :]
     yield "cut off.pt", honest[:-30]
+    yield "a part that ends early.pt", _ends_early(honest)
     yield "overlapping parts.pt", _overlapping(honest)
     yield "an offset beyond the file.pt", _overlapping(honest, 0x7FFFFFFF)
     for name in (
@@ -337,6 +338,13 @@ def _overlapping(content, offset=0):
     """Let the second part begin where the first does."""
     second = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 4)
     return content[: second + 42] + struct.pack("<I", offset) + content[second + 46 :]
+
+
+def _ends_early(content):
+    """Let the directory say that the last part begins just before the directory itself."""
+    last = content.rindex(b"PK\x01\x02")
+    start = content.index(b"PK\x01\x02")
+    return content[: last + 42] + struct.pack("<I", start - 31) + content[last + 46 :]
 
 
 def _others():

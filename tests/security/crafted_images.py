@@ -482,6 +482,7 @@ def tiff(
 
 def _tiffs():
     yield "cut.tif", tiff()[:90]
+    yield "a million strips of which one is there.tif", tiff(height=1 << 23, strip=8)
     yield "huge.tif", tiff(width=1 << 31, height=1 << 31)
     yield "large frames.tif", tiff(width=1 << 17, height=1 << 17)
     yield "an unknown compression.tif", tiff(compression=12345)
