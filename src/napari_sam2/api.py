@@ -33,6 +33,7 @@ from napari_sam2.core.segmenter import Segmenter
 from napari_sam2.core.session import Session as CoreSession
 from napari_sam2.core.sources import ImageSource
 from napari_sam2.core.volume_segmenter import NUM_BOUND, VolumeSegmenter
+from napari_sam2.io.folders import without_home
 from napari_sam2.io.weights import open_weights, resolve, weights_sha256
 
 logger = logging.getLogger(__name__)
@@ -346,7 +347,8 @@ class Session(CoreSession):
         name = model or ("nano" if file.model is None else file.model.name)
         place = file.place
         if image is None and place is not None:
-            logger.info("%s is opened on the image that it names, %s", Path(path).name, place.path)
+            told = "none" if place.path is None else without_home(place.path)
+            logger.info("%s is opened on the image that it names, %s", Path(path).name, told)
         session = cls(
             _image_of(path, place) if image is None else image,
             level=0 if place is None or image is not None else place.level,
