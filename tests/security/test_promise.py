@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,22 @@ def test_there_is_no_way_around_the_isolated_process():
         "NUMCODECS_ALLOW",
     ):
         assert name not in text
+
+
+def test_every_threat_of_the_page_names_tests_that_are_there():
+    root = Path(__file__).parents[2]
+    rows = [
+        line
+        for line in (root / "SECURITY.md").read_text("utf-8").splitlines()
+        if line.startswith("| T")
+    ]
+    assert [row.split()[1] for row in rows] == [f"T{number}" for number in range(1, 12)]
+    for row in rows:
+        tests = re.findall(r"`(tests/[^`:]+)(?:::(\w+))?`", row.rpartition(" | ")[2])
+        assert tests, row
+        for name, function in tests:
+            assert (root / name).exists(), name
+            assert not function or f"def {function}(" in (root / name).read_text("utf-8"), function
 
 
 # Who one is
