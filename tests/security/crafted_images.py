@@ -241,6 +241,7 @@ def _shapes():
         },
         "frames of 200 GB": {"shape": [2, 500_000, 400_000], "chunks": [1, 1000, 1000]},
         "a chunk of 18 GiB": {"shape": [2, 100_000, 200_000], "chunks": [1, 100_000, 200_000]},
+        "a frame of a million chunks": {"shape": [2, 1 << 20, 9], "chunks": [1, 1, 9]},
         "a chunk of 2**60": {"chunks": [1, 1 << 30, 1 << 30]},
     }.items():
         yield f"v2 {name}", v2(**change)
