@@ -80,9 +80,11 @@ def make_segmenter(
     """
     from napari_sam2.inference.device import DevicePolicy
     from napari_sam2.inference.embeddings import DEFAULT_BUDGET
+    from napari_sam2.inference.quality import is_large
     from napari_sam2.inference.segmenter import Sam2Segmenter
 
-    policy, network = DevicePolicy.choose(device), load_model(model).network
+    network = load_model(model).network
+    policy = DevicePolicy.choose(device, options.precision, is_large=is_large(network))
     if not depth:
         return Sam2Segmenter(network, frames, mapping, options, policy)
     budget = DEFAULT_BUDGET // NUM_BOUND

@@ -424,6 +424,19 @@ def test_ctrl_c_ends_with_130_and_leaves_no_labels(files, tmp_path, random_nano)
     assert not (tmp_path / "labels.tif").exists()
 
 
+def test_quality_and_precision_are_used_and_reported(files, tmp_path, call):
+    found = {}
+    for quality in ("full", "fast"):
+        out = tmp_path / f"{quality}.tif"
+        arguments = ("--quality", quality, "--precision", "bfloat16", "--json")
+        code, text, err = call("run", files[0], "-p", files[1], "-o", out, *arguments)
+        assert code == 0, err
+        report = json.loads(text)
+        assert (report["quality"], report["precision"]) == (quality, "bfloat16")
+        found[quality] = read_labels(out)
+    assert (found["full"] != found["fast"]).any()
+
+
 def test_focus_can_be_switched_off(files, tmp_path, call):
     """With nano, a disc of ten pixels in a frame of 400 is only found in a window."""
     rows, columns = np.mgrid[:400, :400]

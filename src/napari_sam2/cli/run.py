@@ -18,6 +18,8 @@ from napari_sam2.cli.options import (
     Device,
     Focus,
     Level,
+    PrecisionOption,
+    QualityOption,
     Series,
     StackOptions,
     Volumes,
@@ -90,6 +92,8 @@ def run(
     ] = None,
     window: Window = None,
     device: Device = "auto",
+    quality: QualityOption = "auto",
+    precision: PrecisionOption = "auto",
     focus: Focus = True,
     overlay: Annotated[
         Path | None, typer.Option(help="Picture of the labels over some frames to write (.png).")
@@ -112,7 +116,7 @@ def run(
     else:
         given = _checked_prompts(prompts)
         outputs = Outputs.checked(out, format, overlay, overwrite, inputs=(image, given))
-        options = replace(NATIVE, focus=focus)
+        options = replace(NATIVE, focus=focus, quality=quality, precision=precision)
         work = _from_prompts(image, given, axis, model or "nano", limited, device, options, stack)
     session = work.session
     from napari_sam2.cli.pictures import check_drawable
@@ -137,6 +141,8 @@ def run(
             "axis": session.stack_view.frame_axis,
             "direction": direction,
             "focus": session.options.focus,
+            "quality": session.options.quality,
+            "precision": session.options.precision,
             "limits": [session.mapping.low, session.mapping.high],
             "objects": [int(object_id) for object_id in session.objects],
             "frames": len(session.frames),

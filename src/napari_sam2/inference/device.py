@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Literal
 
 import torch
 
 from napari_sam2.core.errors import OptionError
+from napari_sam2.core.options import Precision
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -47,8 +49,20 @@ class DevicePolicy:
     shortcuts: Shortcuts = ALL_SHORTCUTS
 
     @classmethod
-    def choose(cls, device: DeviceName = "auto") -> DevicePolicy:
-        """Take the named device, or the best one there is, in float32.
+    def choose(
+        cls, device: DeviceName = "auto", precision: Precision = "float32", *, is_large: bool = True
+    ) -> DevicePolicy:
+        """Take the named device, or the best one there is.
+
+        Parameters
+        ----------
+        device : {"auto", "cpu", "cuda", "mps"}
+            Where.
+        precision : {"auto", "float32", "bfloat16", "float16"}
+            Of matrix products. "auto": bfloat16 on CUDA, and for large models on CPUs that multiply it; float16 on MPS;
+            else float32.
+        is_large : bool
+            Whether most of the time goes into large matrix products; `nano` gains little.
 
         Raises
         ------
@@ -62,13 +76,35 @@ class DevicePolicy:
                 f"device {device!r} is not available here",
                 remedy=f"choose one of {', '.join(available)} or 'auto'",
             )
-        return cls(torch.device(name), torch.device(name))
+        compute = torch.device(name)
+        shortcuts = replace(ALL_SHORTCUTS, fold_values=name == "cpu")
+        return cls(compute, compute, dtype_of(precision, compute, is_large), shortcuts)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the network is called."""
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.compute.type, self.dtype)
+
+
+def dtype_of(precision: Precision, device: torch.device, is_large: bool) -> torch.dtype:
+    """Return the dtype that a precision means on a device; see `DevicePolicy.choose`."""
+    if precision != "auto":
+        named: torch.dtype = getattr(torch, precision)
+        return named
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "mps":
+        return torch.float16
+    return torch.bfloat16 if is_large and multiplies_bfloat16() else torch.float32
+
+
+@cache
+def multiplies_bfloat16() -> bool:
+    """Say whether this CPU has instructions for bfloat16 products; without, they are slower than float32's."""
+    # Named by PyTorch, but not public: a version without them means float32.
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in names)
 
 
 def _available() -> list[str]:

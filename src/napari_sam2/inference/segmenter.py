@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -33,72 +33,18 @@ from napari_sam2.inference.conditioning import Answer, Conditioner, Memories
 from napari_sam2.inference.device import DevicePolicy
 from napari_sam2.inference.embeddings import DEFAULT_BUDGET
 from napari_sam2.inference.encoder import FrameEncoder
-from napari_sam2.inference.focus import SEARCHED, Focus, Side, Trail, centre_of
-from napari_sam2.inference.memory import MemoryEntry, Selection, select, window_of
+from napari_sam2.inference.focus import SEARCHED, Focus, Trail, centre_of
+from napari_sam2.inference.memory import MemoryEntry, select
+from napari_sam2.inference.passes import Conditioned, Found, Pass, Slot
 from napari_sam2.inference.postprocess import fill_holes
-from napari_sam2.inference.step import StepOutput, absent, decode, remember
+from napari_sam2.inference.quality import economy_of, is_large, limited, scaled
+from napari_sam2.inference.step import absent, decode, remember
 from napari_sam2.inference.stopping import StoppedError, stoppable
 from napari_sam2.inference.transforms import to_view_logits
-from napari_sam2.model.sam2 import Sam2
+from napari_sam2.model.sam2 import ImageFeatures, Sam2
 
 PERSON_STRENGTH = 255
 """A person's mask wins every pixel it claims."""
-
-
-class Pass:
-    """Recent memories of one object on its way from one conditioning frame, and the trail it left.
-
-    Immutable: `after` gives the next one, so a resume point is a reference.
-    """
-
-    __slots__ = ("anchor", "is_reverse", "recent", "trail")
-
-    def __init__(
-        self,
-        anchor: int,
-        is_reverse: bool,
-        trail: Trail,
-        recent: dict[int, MemoryEntry] | None = None,
-    ) -> None:
-        self.anchor, self.is_reverse = anchor, is_reverse
-        self.trail, self.recent = trail, recent or {}
-
-    def is_of(self, track: Track, is_reverse: bool) -> bool:
-        """Say whether `track` goes on with this pass."""
-        return self.anchor == track.anchor and self.is_reverse == is_reverse
-
-    def after(self, frame: int, entry: MemoryEntry, box: Box, stride: int = 1) -> Pass:
-        """Return the pass with one more frame remembered and the unreachable ones forgotten."""
-        window = window_of({**self.recent, frame: entry}, frame, stride)
-        trail = self.trail.missed() if box == EMPTY_BOX else self.trail.seen(box)
-        return Pass(self.anchor, self.is_reverse, trail, window)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Slot:
-    """One object on the frame that is tracked now.
-
-    `side`: of its window; `view`: where it is looked for; `selection`: what it attends to.
-    """
-
-    object_id: ObjectId
-    side: Side
-    view: View
-    selection: Selection
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """What a slot's view showed. `output`: as it is remembered; `mask`: as it is shown, holes filled."""
-
-    slot: Slot
-    output: StepOutput
-    mask: ObjectMask
-
-    @property
-    def is_visible(self) -> bool:
-        """Whether the object is there."""
-        return self.mask.box != EMPTY_BOX
 
 
 class Sam2Segmenter:
@@ -135,8 +81,16 @@ class Sam2Segmenter:
         cache_bytes: int = DEFAULT_BUDGET,
     ) -> None:
         _check_options(options)
-        self._policy = policy or DevicePolicy.choose()
-        self._network = network.to(self._policy.compute).eval()
+        self._policy = policy or DevicePolicy.choose(
+            "auto", options.precision, is_large=is_large(network)
+        )
+        device = self._policy.compute
+        self._economy = economy_of(options.quality, network, device)
+        self._network = scaled(network.to(device).eval(), self._economy.scale)
+        options = replace(
+            options,
+            max_conditioning_frames=limited(options.max_conditioning_frames, self._economy),
+        )
         self._frames, self._options = frames, options
         self._attender = Attender(self._network, self._policy.shortcuts)
         config = self._network.config
@@ -259,7 +213,8 @@ class Sam2Segmenter:
         features = self._encoder.embed(frame, found.slot.view)
         spatial = remember(self._network, features, found.output, self._options, is_prompted=False)
         entry = MemoryEntry(spatial.clone(), found.output.pointer.clone())
-        return current.after(frame, entry, found.mask.box, self._options.memory_stride)
+        stride = self._options.memory_stride
+        return current.after(frame, entry, found.mask.box, stride, found.last)
 
     def _new_pass(self, track: Track, is_reverse: bool, prompts: ObjectPrompts) -> Pass:
         """Begin a pass where the object is on its conditioning frame."""
@@ -278,10 +233,11 @@ class Sam2Segmenter:
             is_reverse=planned.is_reverse,
             max_conditioning=self._options.max_conditioning_frames,
             stride=self._options.memory_stride,
+            num_recent=self._economy.num_recent,
         )
         limit = 0.0 if side is None else side / 4
         view = self._focus.window(current.trail.expected(limit), side)
-        return Slot(prompts.object_id, side, view, selection)
+        return Slot(prompts.object_id, side, view, selection, current.last)
 
     @property
     def _pointer_span(self) -> int:
@@ -335,8 +291,8 @@ class Sam2Segmenter:
         """Track slots of one view and one layout at once."""
         view = slots[0].view
         features = self._encoder.embed(frame, view)
-        selections = [slot.selection for slot in slots]
-        conditioned = self._attender.condition(features, selections, self._pointer_span)
+        lasts = self._conditioned(features, slots)
+        conditioned = torch.cat([last.conditioned for last in lasts])
         output = decode(self._network, features, conditioned, self._options)
         if self._encoder.is_blank(frame, view):
             output = absent(self._network, output)
@@ -344,7 +300,18 @@ class Sam2Segmenter:
             row = output.row(number)
             logits = fill_holes(row.logits, self._options.fill_holes)
             mask = self._to_mask(slot.object_id, logits, view, row.object_score, row.iou)
-            yield Found(slot, row, mask)
+            yield Found(slot, row, mask, lasts[number] if self._options.skip_below else None)
+
+    def _conditioned(self, features: ImageFeatures, slots: Sequence[Slot]) -> list[Conditioned]:
+        """Condition the frame for every slot, or take over what was conditioned on one that hardly differed."""
+        view, stride16 = slots[0].view, features.stride16
+        lasts = [slot.last for slot in slots if slot.last is not None]
+        limit = self._options.skip_below
+        if len(lasts) == len(slots) and all(last.is_like(view, stride16, limit) for last in lasts):
+            return lasts
+        selections = [slot.selection for slot in slots]
+        conditioned = self._attender.condition(features, selections, self._pointer_span)
+        return [Conditioned(view, stride16, row[None]) for row in conditioned]
 
     def _to_mask(
         self, object_id: ObjectId, logits: Tensor, view: View, object_score: Tensor, iou: Tensor

@@ -104,6 +104,6 @@ def _weighted_sums(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         torch.mm(query, block.t(), out=scores)
         higher = torch.maximum(top, scores.amax(1, keepdim=True))
         powers = scores.sub_(higher).exp2_()
-        sums.mul_((top - higher).exp2_()).addmm_(powers, value[keys])
+        torch.addmm(sums.mul_((top - higher).exp2_()), powers, value[keys], out=sums)
         top = higher
     return sums

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 def as_multiplied(x: Tensor) -> Tensor:
     """Cast to the precision that matrix products run in: what is moved about before one is then half as large."""
     kind = x.device.type
-    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+    is_lowered = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return x.to(torch.get_autocast_dtype(kind)) if is_lowered else x
 
 
 def split_heads(tokens: Tensor, num_heads: int) -> Tensor:

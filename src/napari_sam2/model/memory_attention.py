@@ -70,7 +70,8 @@ class RotaryAttention(nn.Module):
     def _folded_projection(self, mixed: Tensor) -> Tensor:
         """Project mixed memory tokens (B, L, Cm) by the product of both projections, (B, L, C)."""
         weight = self.out_proj.weight @ self.v_proj.weight
-        return F.linear(mixed, weight, self.out_proj(self.v_proj.bias))
+        bias = F.linear(self.v_proj.bias, self.out_proj.weight, self.out_proj.bias)
+        return F.linear(mixed, weight, bias)
 
 
 def _mixed(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
