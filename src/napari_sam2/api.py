@@ -33,6 +33,7 @@ from napari_sam2.core.segmenter import Segmenter
 from napari_sam2.core.session import Session as CoreSession
 from napari_sam2.core.sources import ImageSource
 from napari_sam2.core.volume_segmenter import NUM_BOUND, VolumeSegmenter
+from napari_sam2.io.embedding_folder import EmbeddingCache, embeddings_for
 from napari_sam2.io.weights import open_weights, resolve, weights_sha256
 
 logger = logging.getLogger(__name__)
@@ -73,23 +74,28 @@ def make_segmenter(
     device: DeviceName = "auto",
     options: InferenceOptions = NATIVE,
     depth: int = 0,
+    embedding_cache: EmbeddingCache = None,
 ) -> Segmenter:
     """Load a model and bind it to a stack. Imports torch; call it on the thread that will own the model.
 
-    `depth`: frames of a volume, if the stack is a row of volumes; see `StackView`.
+    `depth`: frames of a volume, if the stack is a row of volumes; see `StackView`. `embedding_cache`: see `Session`.
     """
+    from napari_sam2.inference import kept
     from napari_sam2.inference.device import DevicePolicy
     from napari_sam2.inference.embeddings import DEFAULT_BUDGET
+    from napari_sam2.inference.read_ahead import ReadAhead
     from napari_sam2.inference.segmenter import Sam2Segmenter
 
     policy, network = DevicePolicy.choose(device), load_model(model).network
+    pays = kept.pays(network.config, policy.compute)
+    store = embeddings_for(embedding_cache, pays=pays)
     if not depth:
-        return Sam2Segmenter(network, frames, mapping, options, policy)
+        return Sam2Segmenter(network, frames, mapping, options, policy, embeddings=store)
     budget = DEFAULT_BUDGET // NUM_BOUND
     return VolumeSegmenter(
-        frames,
+        ReadAhead(frames, is_on=False),  # its lines read ahead by themselves, one frame at a time
         depth,
-        lambda stack: Sam2Segmenter(network, stack, mapping, options, policy, budget),
+        lambda stack: Sam2Segmenter(network, stack, mapping, options, policy, budget, store),
         mapping,
     )
 
@@ -166,6 +172,10 @@ class Session(CoreSession):
         Of a DICOM folder with several, a SeriesInstanceUID or its beginning.
     stack_view : StackView, optional
         Exactly these axes, instead of `axis`, `at` and `volumes`.
+    embedding_cache : bool or path, optional
+        Where encoded frames are kept, so that another session need not encode them again. By default below the cache
+        folder, for models and devices with which that is faster; True: there in any case; False: nowhere; or a folder.
+        The masks are the same in all cases.
 
     Attributes
     ----------
@@ -197,6 +207,7 @@ class Session(CoreSession):
         level: int = 0,
         series: str | None = None,
         stack_view: StackView | None = None,
+        embedding_cache: EmbeddingCache = None,
         **core: Any,
     ) -> None:
         from napari_sam2.io.images.opening import frames_of
@@ -216,6 +227,7 @@ class Session(CoreSession):
                 device=device,
                 options=options,
                 depth=self.stack_view.depth,
+                embedding_cache=embedding_cache,
             )
         )
         self.model, self.options = str(model), options
@@ -289,6 +301,7 @@ class Session(CoreSession):
         model: str | Path | None = None,
         device: DeviceName = "auto",
         masks: bool = True,
+        embedding_cache: EmbeddingCache = None,
     ) -> Session:
         """Return a session as it was saved, on the image that it was made on; a prompt file is opened likewise.
 
@@ -307,6 +320,8 @@ class Session(CoreSession):
             Where the network runs.
         masks : bool
             Take up the masks that were saved; otherwise all are to be found again.
+        embedding_cache : bool or path, optional
+            As for `Session`.
 
         Raises
         ------
@@ -334,6 +349,7 @@ class Session(CoreSession):
             limits=file.mapping,
             device=device,
             options=file.options or NATIVE,
+            embedding_cache=embedding_cache,
         )
         if file.image is not None:
             file.image.check(session.frames)

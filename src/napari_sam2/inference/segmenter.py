@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_sam2.core.cancellation import Cancellation
+from napari_sam2.core.embedding_store import EmbeddingStore
 from napari_sam2.core.errors import OptionError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
@@ -33,8 +34,10 @@ from napari_sam2.inference.device import DevicePolicy
 from napari_sam2.inference.embeddings import DEFAULT_BUDGET
 from napari_sam2.inference.encoder import FrameEncoder
 from napari_sam2.inference.focus import SEARCHED, Focus, Side, Trail, centre_of
+from napari_sam2.inference.kept import KeptEmbeddings
 from napari_sam2.inference.memory import MemoryEntry, Selection, select, window_of
 from napari_sam2.inference.postprocess import fill_holes
+from napari_sam2.inference.read_ahead import ReadAhead
 from napari_sam2.inference.step import StepOutput, absent, condition, decode, remember
 from napari_sam2.inference.stopping import StoppedError, stoppable
 from napari_sam2.inference.transforms import to_view_logits
@@ -117,6 +120,10 @@ class Sam2Segmenter:
         Default: the best device there is.
     cache_bytes : int
         Budget for encoded frames.
+    embeddings : EmbeddingStore, optional
+        Where encoded frames are kept beyond this process.
+    read_ahead : bool
+        Read the next frame of a run on another thread while one is tracked.
 
     Raises
     ------
@@ -132,11 +139,14 @@ class Sam2Segmenter:
         options: InferenceOptions = NATIVE,
         policy: DevicePolicy | None = None,
         cache_bytes: int = DEFAULT_BUDGET,
+        embeddings: EmbeddingStore | None = None,
+        read_ahead: bool = True,
     ) -> None:
         _check_options(options)
         self._policy = policy or DevicePolicy.choose()
         self._network = network.to(self._policy.compute).eval()
-        self._frames, self._options = frames, options
+        self._kept = embeddings and KeptEmbeddings(embeddings, self._network, self._policy)
+        self._frames, self._options = ReadAhead(frames, is_on=read_ahead), options
         config = self._network.config
         self._focus = Focus(frames.shape, config.image_size, config.stride, options.focus)
         self.mapping, self._cache_bytes = mapping, cache_bytes
@@ -150,7 +160,9 @@ class Sam2Segmenter:
 
     def _take_up(self, mapping: IntensityMapping) -> None:
         device, network = self._policy.compute, self._network
-        self._encoder = FrameEncoder(network, self._frames, mapping, device, self._cache_bytes)
+        self._encoder = FrameEncoder(
+            network, self._frames, mapping, device, self._cache_bytes, self._kept
+        )
         self._conditioner = Conditioner(network, self._encoder, self._focus, self._options, device)
 
     def prompt(self, request: PromptRequest) -> PromptResult:
@@ -175,17 +187,20 @@ class Sam2Segmenter:
         self._conditioner.reserve(request.objects)
         done = resume.done if resume else 0
         passes: dict[ObjectId, Pass] = dict(resume.state) if resume else {}  # type: ignore[call-overload]
-        for number, planned in enumerate(plan[done:], start=done + 1):
-            # The context is left at every yield: the caller's own torch code runs in between.
-            try:
-                # Clicks that came in between may have looked through another mapping.
-                self._look_through(request.mapping)
-                with self._working(cancellation):
-                    masks = self._step(planned, conditioning, passes)
-            except StoppedError:
-                return
-            state = ResumePoint(number, dict(passes))
-            yield FrameResult(planned.frame, masks, len(plan), state)
+        with self._frames.run():
+            for number, planned in enumerate(plan[done:], start=done + 1):
+                if number < len(plan):
+                    self._frames.expect(planned.frame, plan[number].frame)
+                # The context is left at every yield: the caller's own torch code runs in between.
+                try:
+                    # Clicks that came in between may have looked through another mapping.
+                    self._look_through(request.mapping)
+                    with self._working(cancellation):
+                        masks = self._step(planned, conditioning, passes)
+                except StoppedError:
+                    return
+                state = ResumePoint(number, dict(passes))
+                yield FrameResult(planned.frame, masks, len(plan), state)
 
     @contextmanager
     def _working(self, cancellation: Cancellation | None) -> Iterator[None]:
