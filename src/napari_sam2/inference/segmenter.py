@@ -145,7 +145,9 @@ class Sam2Segmenter:
         _check_options(options)
         self._policy = policy or DevicePolicy.choose()
         self._network = network.to(self._policy.compute).eval()
-        self._kept = embeddings and KeptEmbeddings(embeddings, self._network, self._policy)
+        self._kept = (
+            None if embeddings is None else KeptEmbeddings(embeddings, self._network, self._policy)
+        )
         self._frames, self._options = ReadAhead(frames, is_on=read_ahead), options
         config = self._network.config
         self._focus = Focus(frames.shape, config.image_size, config.stride, options.focus)

@@ -70,7 +70,7 @@ def from_bytes(content: np.ndarray, key: str) -> dict[str, np.ndarray]:
     body, digest = content[:-_DIGEST], content[-_DIGEST:]
     if len(content) < _PREFIX + _DIGEST or content[: len(MAGIC)].tobytes() != MAGIC:
         raise FileFormatError("it is no encoded frame of this version")
-    if hashlib.sha256(body).digest() != digest.tobytes():
+    if hashlib.sha256(body.data).digest() != digest.tobytes():
         raise FileFormatError("its checksum is wrong")
     length = int.from_bytes(body[len(MAGIC) : _PREFIX].tobytes(), "little")
     if length > min(_MAX_HEADER, len(body) - _PREFIX):
