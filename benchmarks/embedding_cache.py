@@ -1,6 +1,6 @@
 """What a kept embedding saves, and what reading ahead saves.
 
-    python benchmarks/embedding_cache.py --json OUT.json [--models nano sam2.1_tiny] [--side 1024] [--frames 12]
+    python benchmarks/embedding_cache.py --json OUT.json [--models nano sam2.1_tiny] [--side S] [--frames N]
 
 For each model, milliseconds a frame: encoding; the key (a hash over the pixels); writing; reading, with the file in
 memory and from the disk. And seconds for tracking one object through all frames: without a store, with an empty one,
@@ -151,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=["nano", "sam2.1_tiny"])
     parser.add_argument("--side", type=int, default=1024, help="of the frames, uint16")
-    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--frames", type=int, default=12, help="1: without whole runs")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -170,12 +170,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place, torch.inference_mode():
             folder = Path(place)
             figures = single(network, video, folder / "one", 5 * args.repeats)
-        with tempfile.TemporaryDirectory() as place:
-            seconds = runs(network, video, Path(place) / "runs", args.repeats)
-        report[name] = {"milliseconds": figures, "seconds": seconds}
         print(name)
         for label, value in figures.items():
-            print(f"  {label:<40} {value:9.2f}{'' if label == 'megabytes' else ' ms'}")
+            unit = "" if label == "megabytes" else " ms"
+            print(f"  {label:<40} {value:9.2f}{unit}", flush=True)
+        seconds = {}
+        if args.frames > 1:
+            with tempfile.TemporaryDirectory() as place:
+                seconds = runs(network, video, Path(place) / "runs", args.repeats)
+        report[name] = {"milliseconds": figures, "seconds": seconds}
         for label, value in seconds.items():
             print(f"  {label:<40} {value:9.3f} s")
     if args.json:

@@ -185,7 +185,7 @@ def test_the_second_session_on_a_stack_encodes_nothing(
 ) -> None:
     options = {"model": weights, "embedding_cache": tmp_path / "kept"}
     if volumes:
-        video, options = video.reshape(2, 2, 64, 64), {**options, "volumes": 0}
+        video, options = video.reshape(2, 2, 64, 64), {**options, "axis": 1, "volumes": 0}
     first = propagated(Session(video, **options))
     num_encoded = len(encoded)
     assert num_encoded >= 4
@@ -193,7 +193,7 @@ def test_the_second_session_on_a_stack_encodes_nothing(
     second = propagated(Session(video, **options))
     assert len(encoded) == num_encoded
     off = propagated(Session(video, **{**options, "embedding_cache": False}))
-    assert len(encoded) == 2 * num_encoded
+    assert len(encoded) >= 2 * num_encoded  # stacks of a row of volumes share what is kept
     np.testing.assert_array_equal(first, off)
     np.testing.assert_array_equal(second, off)
     assert not home.exists()
