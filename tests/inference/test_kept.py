@@ -198,6 +198,28 @@ def test_everything_that_an_embedding_depends_on_changes_the_key(network, monkey
     assert key(tiny_sam2()) == keys[0]
 
 
+def test_weights_are_hashed_once_and_again_when_they_change(monkeypatch):
+    network, hashed, sha256 = tiny_sam2(), [], kept._sha256
+    monkeypatch.setattr(kept, "_sha256", lambda state: hashed.append(1) or sha256(state))
+    first = key(network)
+    assert key(network) == first
+    assert len(hashed) == 1
+    weight = next(network.trunk.parameters())
+    with torch.no_grad():
+        weight[0] += 1
+    changed = key(network)
+    assert changed != first
+    network.load_state_dict(tiny_sam2().state_dict())
+    assert key(network) == first
+    network.load_state_dict(tiny_sam2(seed=4).state_dict(), assign=True)
+    assert key(network) not in (first, changed)
+    with torch.inference_mode():
+        network.load_state_dict(tiny_sam2().state_dict(), assign=True)
+        assert key(network) == first
+        next(network.trunk.parameters()).view(-1)[0] += 1
+        assert key(network) != first
+
+
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 def test_quantised_weights_are_hashed_whole():
     def parts(value):

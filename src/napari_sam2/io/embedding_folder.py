@@ -74,8 +74,8 @@ def _check(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         problem: object = problem_of(folder)
-    except OSError as error:
-        problem = error.strerror
+    except (OSError, ValueError) as error:
+        problem = error
     if problem is not None:
         raise OptionError(
             f"encoded frames cannot be kept in {folder}: {problem}",
