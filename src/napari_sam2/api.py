@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2.core.axes import StackView
-from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import FrameReadError, ImageError, OptionError
 from napari_sam2.core.fingerprint import Fingerprint
 from napari_sam2.core.frames import FrameSource
-from napari_sam2.core.ids import FrameIndex
 from napari_sam2.core.intensity import IntensityMapping, named_window, sample_percentiles
-from napari_sam2.core.masks import Box
+from napari_sam2.core.lazy_segmenter import LazySegmenter
 from napari_sam2.core.measures import Measurement, measure
-from napari_sam2.core.messages import (
-    FrameResult,
-    PromptRequest,
-    PromptResult,
-    PropagationRequest,
-    ResumePoint,
-)
 from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.planes import Axis
@@ -98,45 +89,6 @@ def make_segmenter(
         lambda stack: Sam2Segmenter(network, stack, mapping, options, policy, budget, store),
         mapping,
     )
-
-
-class LazySegmenter:
-    """Makes the segmenter at the first question, so that a session opens at once."""
-
-    def __init__(self, make: Callable[[], Segmenter]) -> None:
-        self._make, self._made = make, None
-
-    @property
-    def _segmenter(self) -> Segmenter:
-        if self._made is None:
-            self._made = self._make()
-        return self._made
-
-    _made: Segmenter | None
-
-    @property
-    def mapping(self) -> IntensityMapping | None:
-        """How frames are seen; see `core.Segmenter`."""
-        return self._segmenter.mapping
-
-    def prompt(self, request: PromptRequest) -> PromptResult:
-        """Answer a prompt; see `core.Segmenter`."""
-        return self._segmenter.prompt(request)
-
-    def propagate(
-        self,
-        request: PropagationRequest,
-        resume: ResumePoint | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Iterator[FrameResult]:
-        """Carry objects along; see `core.Segmenter`."""
-        return self._segmenter.propagate(request, resume, cancellation)
-
-    def prepare(
-        self, frame: FrameIndex, box: Box | None = None, *, may_forget: bool = False
-    ) -> bool:
-        """Get ready for questions about a frame; see `core.Segmenter`."""
-        return self._segmenter.prepare(frame, box, may_forget=may_forget)
 
 
 class Session(CoreSession):
