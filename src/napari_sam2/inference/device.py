@@ -14,12 +14,37 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True, slots=True)
+class Shortcuts:
+    """Ways to the same numbers with fewer operations; every one was kept because it was measured faster.
+
+    Attributes
+    ----------
+    fold_values : bool
+        Memory attention mixes memories as they are, a quarter as wide, and projects the mixture.
+    share_first_layer : bool
+        What memory attention does before it looks at any memory is done once a frame, for all objects.
+    """
+
+    fold_values: bool = True
+    share_first_layer: bool = True
+
+
+ALL_SHORTCUTS = Shortcuts()
+NO_SHORTCUTS = Shortcuts(fold_values=False, share_first_layer=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DevicePolicy:
-    """`compute`: where the network runs; `storage`: where memories wait; `dtype`: precision of matrix products."""
+    """Where and how the network runs.
+
+    `compute`: where it runs; `storage`: where memories wait; `dtype`: precision of matrix products; `shortcuts`: which
+    operations are saved.
+    """
 
     compute: torch.device = field(default_factory=lambda: torch.device("cpu"))
     storage: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
+    shortcuts: Shortcuts = ALL_SHORTCUTS
 
     @classmethod
     def choose(cls, device: DeviceName = "auto") -> DevicePolicy:

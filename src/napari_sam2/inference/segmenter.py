@@ -29,6 +29,7 @@ from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.plan import PlannedFrame, Track, plan_of
 from napari_sam2.core.prompts import ObjectPrompts
 from napari_sam2.core.views import View
+from napari_sam2.inference.attending import Attender
 from napari_sam2.inference.conditioning import Answer, Conditioner, Memories
 from napari_sam2.inference.device import DevicePolicy
 from napari_sam2.inference.embeddings import DEFAULT_BUDGET
@@ -38,7 +39,7 @@ from napari_sam2.inference.kept import KeptEmbeddings
 from napari_sam2.inference.memory import MemoryEntry, Selection, select, window_of
 from napari_sam2.inference.postprocess import fill_holes
 from napari_sam2.inference.read_ahead import ReadAhead
-from napari_sam2.inference.step import StepOutput, absent, condition, decode, remember
+from napari_sam2.inference.step import StepOutput, absent, decode, remember
 from napari_sam2.inference.stopping import StoppedError, stoppable
 from napari_sam2.inference.transforms import to_view_logits
 from napari_sam2.model.sam2 import Sam2
@@ -149,6 +150,7 @@ class Sam2Segmenter:
             None if embeddings is None else KeptEmbeddings(embeddings, self._network, self._policy)
         )
         self._frames, self._options = ReadAhead(frames, is_on=read_ahead), options
+        self._attender = Attender(self._network, self._policy.shortcuts)
         config = self._network.config
         self._focus = Focus(frames.shape, config.image_size, config.stride, options.focus)
         self.mapping, self._cache_bytes = mapping, cache_bytes
@@ -351,7 +353,7 @@ class Sam2Segmenter:
         view = slots[0].view
         features = self._encoder.embed(frame, view)
         selections = [slot.selection for slot in slots]
-        conditioned = condition(self._network, features, selections, self._pointer_span)
+        conditioned = self._attender.condition(features, selections, self._pointer_span)
         output = decode(self._network, features, conditioned, self._options)
         if self._encoder.is_blank(frame, view):
             output = absent(self._network, output)
