@@ -43,6 +43,15 @@ class DictStore:
         self.arrays[key] = arrays
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """On a busy machine, threads of a network this small wait for each other most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def network():
     return tiny_sam2()
