@@ -455,3 +455,28 @@ def test_focus_can_be_switched_off(files, tmp_path, call):
         mask = read_labels(out)[1] == 1
         found[switch] = (mask & disc).sum() / (mask | disc).sum()
     assert found["--focus"] > max(0.5, found["--no-focus"])
+
+
+@pytest.mark.parametrize("is_session", [False, True])
+def test_encoded_frames_are_kept_unless_that_is_switched_off(
+    run, call, files, home, tmp_path, monkeypatch, random_nano, stack, is_session
+):
+    from napari_sam2.api import Session
+    from napari_sam2.inference import kept
+
+    monkeypatch.setattr(kept, "pays", lambda config, device: True)
+    if is_session:
+        session = Session(files[0], model=random_nano, embedding_cache=False)
+        session.add_points(1, 1, [(20, 20)], labels=[1])
+        session.save(tmp_path / "s.sam2.json")
+
+        def run(*more, out):
+            return call("run", tmp_path / "s.sam2.json", "-o", out, *more)
+
+    assert run("--no-embedding-cache", out=tmp_path / "off.tif")[0] == 0
+    assert not home.exists()
+    for name in ("cold.tif", "warm.tif"):
+        assert run(out=tmp_path / name)[0] == 0
+        assert len(list((home / "embeddings").glob("*.emb"))) >= len(stack)
+        expected = read_labels(tmp_path / "off.tif")
+        np.testing.assert_array_equal(read_labels(tmp_path / name), expected)

@@ -24,6 +24,10 @@ QualityOption = Annotated[
     ),
 ]
 Focus = Annotated[bool, typer.Option(help="Look at small objects in a window that follows them.")]
+NoEmbeddingCache = Annotated[
+    bool,
+    typer.Option("--no-embedding-cache", help="Neither use nor keep encoded frames on this disk."),
+]
 At = Annotated[
     list[str] | None,
     typer.Option(

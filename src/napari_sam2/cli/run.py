@@ -18,6 +18,7 @@ from napari_sam2.cli.options import (
     Device,
     Focus,
     Level,
+    NoEmbeddingCache,
     PrecisionOption,
     QualityOption,
     Series,
@@ -95,6 +96,7 @@ def run(
     quality: QualityOption = "auto",
     precision: PrecisionOption = "auto",
     focus: Focus = True,
+    no_embedding_cache: NoEmbeddingCache = False,
     overlay: Annotated[
         Path | None, typer.Option(help="Picture of the labels over some frames to write (.png).")
     ] = None,
@@ -107,17 +109,20 @@ def run(
 ) -> None:
     """Segment the prompted objects through a whole stack and write the labels."""
     stack = StackOptions.parse(at, channel, volumes, level, series)
-    limited = _limits(limits, window)
+    limited, cached = _limits(limits, window), False if no_embedding_cache else None
     if is_session(image):
         asked = {"prompts": prompts, "axis": axis, "limits": limits, "window": window}
         check_whole(image, asked | stack.as_arguments())
         outputs = Outputs.checked(out, format, overlay, overwrite, inputs_of(image, other_image))
-        work = Work(replayed(image, other_image, model, device))
+        work = Work(replayed(image, other_image, model, device, cached))
     else:
         given = _checked_prompts(prompts)
         outputs = Outputs.checked(out, format, overlay, overwrite, inputs=(image, given))
         options = replace(NATIVE, focus=focus, quality=quality, precision=precision)
-        work = _from_prompts(image, given, axis, model or "nano", limited, device, options, stack)
+        arguments = stack.as_arguments() | {"embedding_cache": cached}
+        work = _from_prompts(
+            image, given, axis, model or "nano", limited, device, options, arguments
+        )
     session = work.session
     from napari_sam2.cli.pictures import check_drawable
 
@@ -184,7 +189,7 @@ def _from_prompts(
     limits: tuple[float, float] | str | None,
     device: Any,
     options: InferenceOptions,
-    stack: StackOptions,
+    arguments: Mapping[str, Any],
 ) -> Work:
     from napari_sam2.io.prompts import read_prompts
 
@@ -199,7 +204,7 @@ def _from_prompts(
         limits=limits,
         device=device,
         options=options,
-        **stack.as_arguments(),
+        **arguments,
     )
     _check_scales(session, file.prompts)
     return Work(session, file.prompts, file.infos)

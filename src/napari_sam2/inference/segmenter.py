@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_sam2.core.cancellation import Cancellation
+from napari_sam2.core.embedding_store import EmbeddingStore
 from napari_sam2.core.errors import OptionError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
@@ -34,10 +35,12 @@ from napari_sam2.inference.device import DevicePolicy
 from napari_sam2.inference.embeddings import DEFAULT_BUDGET
 from napari_sam2.inference.encoder import FrameEncoder
 from napari_sam2.inference.focus import SEARCHED, Focus, Trail, centre_of
+from napari_sam2.inference.kept import KeptEmbeddings
 from napari_sam2.inference.memory import MemoryEntry, select
 from napari_sam2.inference.passes import Conditioned, Found, Pass, Slot
 from napari_sam2.inference.postprocess import fill_holes
 from napari_sam2.inference.quality import economy_of, is_large, limited, scaled
+from napari_sam2.inference.read_ahead import ReadAhead
 from napari_sam2.inference.step import absent, decode, remember
 from napari_sam2.inference.stopping import StoppedError, stoppable
 from napari_sam2.inference.transforms import to_view_logits
@@ -64,6 +67,10 @@ class Sam2Segmenter:
         Default: the best device there is.
     cache_bytes : int
         Budget for encoded frames.
+    embeddings : EmbeddingStore, optional
+        Where encoded frames are kept beyond this process.
+    read_ahead : bool
+        Read the next frame of a run on another thread while one is tracked.
 
     Raises
     ------
@@ -79,6 +86,8 @@ class Sam2Segmenter:
         options: InferenceOptions = NATIVE,
         policy: DevicePolicy | None = None,
         cache_bytes: int = DEFAULT_BUDGET,
+        embeddings: EmbeddingStore | None = None,
+        read_ahead: bool = True,
     ) -> None:
         _check_options(options)
         self._policy = policy or DevicePolicy.choose(
@@ -87,11 +96,12 @@ class Sam2Segmenter:
         device = self._policy.compute
         self._economy = economy_of(options.quality, network, device)
         self._network = scaled(network.to(device).eval(), self._economy.scale)
-        options = replace(
-            options,
-            max_conditioning_frames=limited(options.max_conditioning_frames, self._economy),
+        self._kept = (
+            None if embeddings is None else KeptEmbeddings(embeddings, self._network, self._policy)
         )
-        self._frames, self._options = frames, options
+        limit = limited(options.max_conditioning_frames, self._economy)
+        self._options = replace(options, max_conditioning_frames=limit)
+        self._frames = ReadAhead(frames, is_on=read_ahead)
         self._attender = Attender(self._network, self._policy.shortcuts)
         config = self._network.config
         self._focus = Focus(frames.shape, config.image_size, config.stride, options.focus)
@@ -106,7 +116,9 @@ class Sam2Segmenter:
 
     def _take_up(self, mapping: IntensityMapping) -> None:
         device, network = self._policy.compute, self._network
-        self._encoder = FrameEncoder(network, self._frames, mapping, device, self._cache_bytes)
+        self._encoder = FrameEncoder(
+            network, self._frames, mapping, device, self._cache_bytes, self._kept
+        )
         self._conditioner = Conditioner(network, self._encoder, self._focus, self._options, device)
 
     def prompt(self, request: PromptRequest) -> PromptResult:
@@ -131,17 +143,20 @@ class Sam2Segmenter:
         self._conditioner.reserve(request.objects)
         done = resume.done if resume else 0
         passes: dict[ObjectId, Pass] = dict(resume.state) if resume else {}  # type: ignore[call-overload]
-        for number, planned in enumerate(plan[done:], start=done + 1):
-            # The context is left at every yield: the caller's own torch code runs in between.
-            try:
-                # Clicks that came in between may have looked through another mapping.
-                self._look_through(request.mapping)
-                with self._working(cancellation):
-                    masks = self._step(planned, conditioning, passes)
-            except StoppedError:
-                return
-            state = ResumePoint(number, dict(passes))
-            yield FrameResult(planned.frame, masks, len(plan), state)
+        with self._frames.run():
+            for number, planned in enumerate(plan[done:], start=done + 1):
+                if number < len(plan):
+                    self._frames.expect(planned.frame, plan[number].frame)
+                # The context is left at every yield: the caller's own torch code runs in between.
+                try:
+                    # Clicks that came in between may have looked through another mapping.
+                    self._look_through(request.mapping)
+                    with self._working(cancellation):
+                        masks = self._step(planned, conditioning, passes)
+                except StoppedError:
+                    return
+                state = ResumePoint(number, dict(passes))
+                yield FrameResult(planned.frame, masks, len(plan), state)
 
     @contextmanager
     def _working(self, cancellation: Cancellation | None) -> Iterator[None]:
