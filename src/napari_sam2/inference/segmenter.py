@@ -43,7 +43,7 @@ from napari_sam2.inference.quality import economy_of, is_large, limited, scaled
 from napari_sam2.inference.read_ahead import ReadAhead
 from napari_sam2.inference.step import absent, decode, remember
 from napari_sam2.inference.stopping import StoppedError, stoppable
-from napari_sam2.inference.transforms import to_view_logits
+from napari_sam2.inference.transforms import to_object_logits
 from napari_sam2.model.sam2 import ImageFeatures, Sam2
 
 PERSON_STRENGTH = 255
@@ -332,9 +332,10 @@ class Sam2Segmenter:
         self, object_id: ObjectId, logits: Tensor, view: View, object_score: Tensor, iou: Tensor
     ) -> ObjectMask:
         """Bring logits (1, 1, 4h, 4w) that show `view` to the frame."""
-        pixels = to_view_logits(logits, view)[0, 0].cpu().numpy()
+        pixels, corner = to_object_logits(logits, view)
         window = None if view == self._focus.whole else view.box
-        return ObjectMask.from_logits(object_id, pixels, float(object_score), float(iou), window)
+        score, quality, shown = float(object_score), float(iou), pixels.cpu().numpy()
+        return ObjectMask.from_logits(object_id, shown, score, quality, window, corner)
 
 
 def person_mask(object_id: ObjectId, mask: PackedMask) -> ObjectMask:
