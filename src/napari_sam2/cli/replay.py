@@ -36,7 +36,13 @@ def _show_image(path: Path) -> None:
         typer.echo(f"{path.name} opens its image: {opened[0]}", err=True)
 
 
-def replayed(path: Path, image: Path | None, model: str | None, device: Any) -> Session:
+def replayed(
+    path: Path,
+    image: Path | None,
+    model: str | None,
+    device: Any,
+    embedding_cache: bool | None = None,
+) -> Session:
     """Return a session as a file says it, with nothing but what a person said: all masks are still to come.
 
     Parameters
@@ -49,12 +55,16 @@ def replayed(path: Path, image: Path | None, model: str | None, device: Any) -> 
         Another model.
     device : str
         Where the network runs.
+    embedding_cache : bool, optional
+        As for `Session`.
     """
     from napari_sam2.api import Session
 
     if image is None:
         _show_image(path)
-    return Session.open(path, image, model=model, device=device, masks=False)
+    return Session.open(
+        path, image, model=model, device=device, masks=False, embedding_cache=embedding_cache
+    )
 
 
 def runs_of(session: Session) -> list[list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -81,6 +82,7 @@ class ArrayFrames:
         self._array, self._shape, self._rgb, self.name = array, shape, rgb, name
         self._nonfinite: dict[int, int] = {}
         self._blank: set[int] = set()
+        self._reading = threading.Lock()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -111,7 +113,8 @@ class ArrayFrames:
         if not 0 <= t < len(self):
             raise FrameReadError(f"frame {t} of '{self.name}' is outside 0..{len(self) - 1}")
         try:
-            frame = self._patiently(t)
+            with self._reading:  # files and decoders need not bear two threads
+                frame = self._patiently(t)
         except Exception as error:
             raise FrameReadError(
                 f"frame {t} of '{self.name}' could not be read: {type(error).__name__}: {error}",
