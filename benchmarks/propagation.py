@@ -235,7 +235,7 @@ def print_resident(who: str, side: int, count: int) -> None:
     network, video = network_of(TINY, side), video_of(count, side)
     base, seen = _resident_mb(), []
     contender = (
-        Ours(network, video, cache_bytes=64 << 20) if who == "ours" else Reference(network, video)
+        Ours(network, video, cache_bytes=8 * side**2 * 16) if who == "ours" else Reference(network, video)
     )
     for _ in contender.track(clicks_of(1, side)):
         seen.append(_resident_mb() - base)
