@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,11 @@ from napari_sam2.core.saved import Kept, SavedSession
 from napari_sam2.core.state import Lock
 from napari_sam2.core.validation import check_mask
 from napari_sam2.io.atomic import replacing
+from napari_sam2.io.failures import storing
+from napari_sam2.io.journal import read_since
 from napari_sam2.io.json_files import parse, read_json
 from napari_sam2.io.prompts import FilePrompt, PromptFile, infos_to_json, parse_prompts
+from napari_sam2.io.recovery import Stack, regain
 from napari_sam2.io.session_models import (
     SCHEMA,
     ExistingModel,
@@ -95,7 +100,8 @@ class SessionFile:
 
     `saved`: what a person made, for `Session.reopen`; `axis`: the frame axis, None for a single image. All that the
     masks depend on besides is None where the file does not say it, as in prompt files. `place`: the image;
-    `kept`: the masks, where they are known; `log`: the actions so far; `notice`: what a person should know of the file.
+    `kept`: the masks, where they are known; `log`: the actions so far; `notice`: what a person should know of the file;
+    `num_regained`: frames whose masks a program that died had found since it was written, and which are in `kept`.
     """
 
     saved: SavedSession
@@ -110,22 +116,53 @@ class SessionFile:
     kept: Kept | None = field(default=None, repr=False)
     log: tuple[str, ...] = field(default=(), repr=False)
     notice: str = ""
+    num_regained: int = 0
 
 
-def write_session(path: str | Path, file: SessionFile) -> None:
+def write_session(
+    path: str | Path, file: SessionFile, announce: Callable[[str], None] | None = None
+) -> None:
     """Write a session file; it appears whole or not at all, and an earlier one is replaced.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+    file : SessionFile
+        What it says.
+    announce : callable, optional
+        Gets the SHA-256 of the file before it takes the place of an earlier one; see `io.journal`.
 
     Raises
     ------
     FileFormatError
-        If it would be larger than `read_session` reads, or cannot be written.
+        If it would be larger than `read_session` reads.
+    StorageError
+        If it cannot be written.
     """
     path = Path(path).expanduser().absolute()
+    with storing(path, "an earlier file was left as it was"):
+        _write(path, file, announce)
+
+
+def _write(path: Path, file: SessionFile, announce: Callable[[str], None] | None) -> None:
     before = set(path.parent.glob(f"*{MASKS_SUFFIX}"))
+    masks = None if file.kept is None else write_kept(path, file.kept)
     try:
-        masks = None if file.kept is None else write_kept(path, file.kept)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+        data = _text_to_write(file, path, masks)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+            if announce is not None:
+                announce(hashlib.sha256(data).hexdigest())
+    except BaseException:
+        if masks is not None and (written := path.with_name(masks["file"])) not in before:
+            with suppress(OSError):
+                written.unlink(missing_ok=True)
+        raise
+    remove_older_masks(path, None if masks is None else masks["file"])
+
+
+def _text_to_write(file: SessionFile, path: Path, masks: dict[str, Any] | None) -> bytes:
     data = _to_text(file, path, masks).encode("utf-8")
     if len(data) > MAX_BYTES:
         raise FileFormatError(
@@ -133,20 +170,7 @@ def write_session(path: str | Path, file: SessionFile) -> None:
             kept=f"{path.name} was left as it was",
             remedy="leave out the labels that were there before, and keep them in a file of their own",
         )
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
-    except OSError as error:
-        if masks is not None and (written := path.with_name(masks["file"])) not in before:
-            written.unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
-    remove_older_masks(path, None if masks is None else masks["file"])
-
-
-def _unwritable(path: Path, error: OSError) -> FileFormatError:
-    return FileFormatError(
-        f"{path} cannot be written: {error.strerror}", kept="an earlier file was left as it was"
-    )
+    return data
 
 
 def read_session(path: str | Path, frames: FrameSource | None = None) -> SessionFile:
@@ -176,7 +200,7 @@ def read_session(path: str | Path, frames: FrameSource | None = None) -> Session
     if frames is not None:
         image.check(frames)
     try:
-        return _from_model(path, model, image)
+        return _with_journal(path, text, _from_model(path, model, image))
     except ValueError as error:
         what = error.what if isinstance(error, NapariSam2Error) else str(error)
         raise FileFormatError(f"{path}: {what}", remedy=_DAMAGED) from error
@@ -299,6 +323,24 @@ def _from_model(path: Path, model: SessionModel, image: ImageFacts) -> SessionFi
         model.log,
         notice,
     )
+
+
+def _with_journal(path: Path, text: bytes, file: SessionFile) -> SessionFile:
+    """Return what a session file says with what its journal adds; a journal that cannot be read is told of."""
+    assert file.image is not None
+    assert file.stack_view is not None
+    shape = file.image.shape
+    try:
+        since = read_since(path, hashlib.sha256(text).hexdigest(), shape[1:])
+    except FileFormatError as error:
+        notice = f"{error.what}; what was found since the session was saved is not there"
+        return replace(file, notice=". ".join(filter(None, (file.notice, notice))))
+    if not (since.frames or since.mark.run):
+        return file
+    stack = Stack(shape[0], file.stack_view.depth, file.mapping)
+    found = regain(file.saved, file.kept, file.log, since, stack)
+    kept = found.kept if found.num_frames or file.kept is not None else None
+    return replace(file, kept=kept, log=found.log, num_regained=found.num_frames)
 
 
 def _view(model: SessionModel) -> StackView:
