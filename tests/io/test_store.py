@@ -152,7 +152,9 @@ def test_a_disk_that_is_full_costs_the_record_and_no_other(written):
     with DiskMaskStore(written) as store:
         disk = store._records._file
         store._records._file = Full(disk)
-        with pytest.raises(StorageError, match=r"No space left.*needed.*free.*what was written before is kept"):
+        with pytest.raises(
+            StorageError, match=r"No space left.*needed.*free.*what was written before is kept"
+        ):
             store.append(RECORDS[0])
         assert written.read_bytes() == before
         store._records._file = disk

@@ -9,11 +9,11 @@ Reading never writes: however often a program dies while it recovers, there is a
 from __future__ import annotations
 
 import json
+import os
 import struct
 import threading
 from collections.abc import Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,9 @@ KIND = Kind(b"SAM2jrnl", "journal of a session")
 SUFFIX = ".journal"
 
 _FRAME = struct.Struct("<cqIIH")  # b"F", run, results so far, frame, masks
-_MASK = struct.Struct(f"<{SIZE}sBI")  # digest of the foundation, keeps its standing, bytes of the mask
+_MASK = struct.Struct(
+    f"<{SIZE}sBI"
+)  # digest of the foundation, keeps its standing, bytes of the mask
 
 
 def journal_of(path: Path) -> Path:
@@ -45,12 +47,36 @@ def journal_of(path: Path) -> Path:
 class Mark:
     """A moment: frames up to record `after` are known to the session; `run`: the number of the run that goes on, or 0.
 
-    `has_mapping`: whether the session was told how to see the frames.
+    `has_mapping`: whether the session was told how to see the frames; `joining`: the objects that the run gives a new
+    standing; `member`: one that has it already, or 0.
     """
 
     after: int = 0
     run: int = 0
     has_mapping: bool = True
+    joining: tuple[int, ...] = ()
+    member: int = 0
+
+    def to_json(self, sha256: str) -> bytes:
+        """Return a base: the session file of this hash is of this moment."""
+        return json.dumps({"base": sha256, **asdict(self)}).encode("ascii")
+
+    @classmethod
+    def from_json(cls, data: bytes, sha256: str) -> Mark | None:
+        """Return the moment of a base; None if it is about another file, or none."""
+        try:
+            base: dict[str, Any] = json.loads(data)
+            if base["base"] != sha256:
+                return None
+            return cls(
+                int(base["after"]),
+                int(base["run"]),
+                bool(base["has_mapping"]),
+                tuple(map(int, base["joining"])),
+                int(base["member"]),
+            )
+        except (ValueError, KeyError, TypeError):
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +153,11 @@ class SessionJournal:
 
     @property
     def next_key(self) -> int:
-        """The key of the frame that is written next."""
-        return self._next
+        """The key of the frame that is written next; what an earlier program left is before it, and stays."""
+        with self._lock:
+            if self._file is None and self._path.is_file():
+                self._open()
+            return self._next
 
     def append(self, content: bytes) -> None:
         """Write the record of a frame; `StorageError` if the disk does not take it, and the file is as it was."""
@@ -136,27 +165,31 @@ class SessionJournal:
             self._last_frame = self._append(content)
 
     def _append(self, content: bytes) -> int:
-        if self._file is None:
-            with storing(self._path, "nothing was changed"):
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = RecordFile(self._path, KIND, durable=self._is_durable)
-        self._file.skip_to(self._next)
-        key = self._file.append(content)
+        file = self._open() if self._file is None else self._file
+        file.skip_to(self._next)
+        key = file.append(content)
         self._next = key + 1
         return key
+
+    def _open(self) -> RecordFile:
+        """Open the file, after what is there already; one that is no journal, or beyond repair, is set aside."""
+        with storing(self._path, "nothing was changed"):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                file = RecordFile(self._path, KIND, durable=self._is_durable)
+            except FileFormatError:
+                os.replace(self._path, self._path.with_name(f"{self._path.name}.damaged"))
+                file = RecordFile(self._path, KIND, durable=self._is_durable)
+        file.skip_to(self._next)
+        self._file, self._next = file, file.next_key
+        return file
 
     def announce(self, sha256: str, mark: Mark) -> None:
         """Say that frames after `mark` add to the session file of this hash, which is about to be put in its place."""
         with self._lock:
             if self._file is None and not mark.run:
                 return
-            base = {
-                "base": sha256,
-                "after": mark.after,
-                "run": mark.run,
-                "has_mapping": mark.has_mapping,
-            }
-            self._append(b"B" + json.dumps(base).encode("ascii"))
+            self._append(b"B" + mark.to_json(sha256))
             assert self._file is not None
             self._file.sync()
 
@@ -173,30 +206,28 @@ class SessionJournal:
             with storing(self._path, "the session is saved"):
                 self._path.unlink(missing_ok=True)
 
-    def move_to(self, path: Path) -> None:
-        """Go on beside another session file; what was written so far is there, too."""
+    def move_to(self, path: Path) -> int:
+        """Go on beside another session file, with all frames so far; return by how much their keys have grown.
+
+        What another program left there stays, too, until a session file is written that takes its place; and so does
+        the journal beside the earlier session file, which is still right about that one.
+        """
         with self._lock:
-            old, self._path = self._path, journal_of(path)
-            records = [] if self._file is None else self._contents(self._file)
+            old, before = self._path, (self._next, self._last_frame)
+            frames = [] if self._file is None else _frames_of(self._file)
             self.close()
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+            self._path, self._next = journal_of(path), 0
             try:
-                for key, content in records:
-                    self._next = key
-                    self._append(content)
+                shift = self.next_key
+                for key, content in frames:
+                    self._next = max(self._next, key + shift)
+                    self.append(content)
             except Exception:
                 self.close()
-                self._path = old
+                self._path, (self._next, self._last_frame) = old, before
                 raise
-            if records:
-                with suppress(OSError):
-                    old.unlink(missing_ok=True)
-
-    @staticmethod
-    def _contents(file: RecordFile) -> list[tuple[int, bytes]]:
-        found = ((key, file.get(key)) for key in file.keys())  # noqa: SIM118 - no mapping
-        return [(key, content) for key, content in found if content is not None]
+            self._next = max(self._next, before[0] + shift)
+            return shift
 
     def close(self) -> None:
         """Let go of the file; it stays."""
@@ -204,6 +235,11 @@ class SessionJournal:
             if self._file is not None:
                 self._file.close()
                 self._file = None
+
+
+def _frames_of(file: RecordFile) -> list[tuple[int, bytes]]:
+    found = ((key, file.get(key)) for key in file.keys())
+    return [(key, content) for key, content in found if content and content[:1] == b"F"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,20 +269,8 @@ def read_since(path: Path, sha256: str, shape: tuple[int, int]) -> Since:
         _, records, _ = read_records(journal, KIND)
     except OSError as error:
         raise FileFormatError(f"{journal} cannot be read: {error.strerror}") from error
-    mark = next((m for key, text in reversed(records) if (m := _base(text, sha256))), None)
+    bases = (content[1:] for _, content in reversed(records) if content[:1] == b"B")
+    mark = next((m for text in bases if (m := Mark.from_json(text, sha256))), None)
     after = 0 if mark is None else mark.after
     frames = (_unpacked(content, shape) for key, content in records if key >= after)
     return Since(tuple(item for item in frames if item), mark or Mark(), mark is not None)
-
-
-def _base(content: bytes, sha256: str) -> Mark | None:
-    """Return the mark of a base, if it is one and names this hash."""
-    if content[:1] != b"B":
-        return None
-    try:
-        base: dict[str, Any] = json.loads(content[1:])
-        if base["base"] != sha256:
-            return None
-        return Mark(int(base["after"]), int(base["run"]), bool(base["has_mapping"]))
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from napari_sam2.core.bases import Bases
@@ -12,7 +12,7 @@ from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.messages import PropagationRequest
 from napari_sam2.core.saved import Kept, KeptMask, SavedSession
 from napari_sam2.io.digests import digest_of_foundation
-from napari_sam2.io.journal import JournalFrame, JournalMask, Since
+from napari_sam2.io.journal import JournalFrame, JournalMask, Mark, Since
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def regain(
     if not found:
         return Regained(base, log, 0)
     expected = _foundations(saved, stack, since.mark.has_mapping)
-    ranks = _new_ranks(base, frames, known)
+    ranks = _new_ranks(base, frames, since.mark, known)
     masks = _overlaid(base, found, expected, ranks)
     newest = _newest(ranks)
     places = {item.mask.record.frame for item in found}
@@ -80,11 +80,7 @@ def _foundations(
         item.object_id: Bases(
             PropagationRequest(
                 0,
-                (
-                    replace(
-                        item, locked=frozenset(locked.get(item.object_id, ())), extent=WHOLE
-                    ),
-                ),
+                (replace(item, locked=frozenset(locked.get(item.object_id, ())), extent=WHOLE),),
                 FrameIndex(0),
                 FrameIndex(stack.num_frames),
                 mapping=mapping,
@@ -108,19 +104,23 @@ def _foundations(
 
 
 def _new_ranks(
-    base: Kept, frames: Iterable[JournalFrame], known: Iterable[ObjectId]
+    base: Kept, frames: Sequence[JournalFrame], mark: Mark, known: set[ObjectId]
 ) -> Mapping[tuple[ObjectId, int], int]:
-    """Return the ranks of objects in runs that gave them a new standing: later than all that was saved."""
+    """Return the ranks of objects in runs that gave them a new standing: later than all that was saved.
+
+    A run that had begun to when the session was saved has its rank there already.
+    """
     first = 1 + max((*base.ranks.values(), *(mask.rank for mask in base.masks)), default=-1)
-    there = set(known)
     joined = {
-        (_id(item), frame.run)
-        for frame in frames
-        for item in frame.masks
-        if not item.keeps and _id(item) in there
+        (_id(item), frame.run) for frame in frames for item in frame.masks if not item.keeps
     }
+    if any(frame.run == mark.run for frame in frames):
+        joined.update((ObjectId(key), mark.run) for key in mark.joining)
     order = {run: first + number for number, run in enumerate(sorted({run for _, run in joined}))}
-    return {(object_id, run): order[run] for object_id, run in joined}
+    member = ObjectId(mark.member)
+    if member in base.ranks:
+        order[mark.run] = base.ranks[member]
+    return {(object_id, run): order[run] for object_id, run in joined if object_id in known}
 
 
 def _newest(ranks: Mapping[tuple[ObjectId, int], int]) -> dict[ObjectId, int]:

@@ -175,7 +175,9 @@ def _losses(path: Path, file: Path, found: FoundMasks, model: MasksModel) -> str
     if not lost:
         logger.warning("%s is damaged in a place that holds no mask", file)
         return ""
-    return f"{lost} of the {model.count} masks of {path.name} ({file.name}) are damaged and left out"
+    return (
+        f"{lost} of the {model.count} masks of {path.name} ({file.name}) are damaged and left out"
+    )
 
 
 def _stem(path: Path) -> str:

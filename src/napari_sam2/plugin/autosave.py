@@ -106,7 +106,7 @@ class Autosave:
         self._timer.start(DELAY)
 
     def _note_frame(self) -> None:
-        """A frame of a run is in the journal already; all masks are not written again for it."""
+        """Write no masks again for a frame of a run: it is in the journal already."""
         if self._binding.session.run is None or self._journal.error is not None:
             self._tell()
             if not self._timer.isActive():
@@ -250,7 +250,7 @@ class Autosave:
             self._write_to(path, self._moment())
         except BaseException:
             if path != self.path:
-                self._journal.move_to(self.path)
+                self._journal.move_back(self.path)
             raise
 
     def close(self) -> None:

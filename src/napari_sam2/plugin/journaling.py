@@ -49,6 +49,7 @@ class RunJournal:
         self._is_based.set()
         self._run = self._first = 0
         self._keeping: frozenset[ObjectId] = frozenset()
+        self._joining: tuple[int, ...] = ()
         self._is_closed = False
         self.error: NapariSam2Error | None = None
 
@@ -61,7 +62,8 @@ class RunJournal:
         self._keeping = frozenset(
             key for key in run.standing if run.is_repair and key in objects and objects[key].tracks
         )
-        self._run, self._first = run.number, self._journal.next_key
+        self._joining = tuple(sorted(int(key) for key in run.standing if key not in self._keeping))
+        self._run, self._first = run.number, self._next_key()
 
     def base_written(self) -> None:
         """Let the frames of the run come: the session file that they add to was written, or cannot be."""
@@ -71,9 +73,18 @@ class RunJournal:
         """Return how far the session, as it is now, has what the journal has."""
         has_mapping = session.state.mapping is not None
         if session.run is None or session.run.number != self._run:
-            return Mark(self._journal.next_key, 0, has_mapping)
+            return Mark(self._next_key(), 0, has_mapping)
         # All of the run is in the journal, so what is read is one run, whatever was saved of it meanwhile.
-        return Mark(self._first, self._run, has_mapping)
+        standings = ((key, known.standing) for key, known in session.state.objects.items())
+        member = next((int(key) for key, standing in standings if standing == self._run), 0)
+        return Mark(self._first, self._run, has_mapping, self._joining, member)
+
+    def _next_key(self) -> int:
+        try:
+            return self._journal.next_key
+        except NapariSam2Error as error:
+            self.error = error
+            return 0
 
     # On any thread
 
@@ -128,7 +139,14 @@ class RunJournal:
     def move_to(self, path: Path) -> None:
         """Go on beside another session file."""
         with self._lock:
-            self._journal.move_to(path)
+            self._first += self._journal.move_to(path)
+
+    def move_back(self, path: Path) -> None:
+        """Go on where it was, after all; what goes wrong is noted in `error`."""
+        try:
+            self.move_to(path)
+        except NapariSam2Error as error:
+            self.error = error
 
     def close(self) -> None:
         """Take nothing more; the journal stays if there is something in it."""
