@@ -198,7 +198,9 @@ def test_a_damaged_frame_of_a_journal_costs_this_frame(desk):
 def test_a_file_that_is_no_journal_is_told_and_the_session_opens(desk):
     desk.work.say(desk.session, 1, 4)
     desk.save()
-    journal_of(desk.work.session_path).write_bytes(b"something else that is long enough for a header")
+    journal_of(desk.work.session_path).write_bytes(
+        b"something else that is long enough for a header"
+    )
     file = read_session(desk.work.session_path)
     assert "no journal of a session" in file.notice
     assert file.saved == desk.session.saved
@@ -252,9 +254,9 @@ def test_a_frame_of_another_stack_is_left_out(desk):
     desk.begin()
     desk.run.drive(6)
     assert journal_module._unpacked(b"F", (4, 4)) is None
-    records = journal_module.read_records(
-        journal_of(desk.work.session_path), journal_module.KIND
-    )[1]
+    records = journal_module.read_records(journal_of(desk.work.session_path), journal_module.KIND)[
+        1
+    ]
     whole = [content for _, content in records if content[:1] == b"F"]
     assert all(journal_module._unpacked(item, (48, 48)) for item in whole)
     assert not any(journal_module._unpacked(item, (4, 4)) for item in whole)

@@ -60,6 +60,7 @@ class Work:
         self.folder = Path(folder)
         video, self.truth = moving_discs(num_frames=num_frames, size=size, num_objects=num_objects)
         self.frames, self.delay = ArrayFrames(video), delay
+        self.second = min(9, num_frames - 2)
         self.session_path = self.folder / "x.sam2.json"
         self.out, self.run_path = self.folder / "labels.ome.zarr", self.folder / "x.run"
 
@@ -88,7 +89,7 @@ class Work:
         session.engine = engine = KeptEngine(session.engine, results, FakeCodec(), state_every=0.0)
         sweep(self.folder, self.out.name)
         self.say(session, 1, 2)
-        self.say(session, 2, 9)
+        self.say(session, 2, self.second)
         try:
             with live_labels(session, lambda: session.result(SOURCE), self.out):
                 for result in session.propagate():
@@ -133,7 +134,7 @@ class Work:
         else:
             session = self.session()
             self.say(session, 1, 2)
-            self.say(session, 2, 9)
+            self.say(session, 2, self.second)
         journal = RunJournal(self.session_path)
         session.journal = journal
         run = session.propagate_changed()

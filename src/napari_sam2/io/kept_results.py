@@ -7,6 +7,7 @@ written before it is given to anybody.
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import time
@@ -31,6 +32,8 @@ from napari_sam2.io.digests import SIZE, digest_of_request
 from napari_sam2.io.failures import storing
 from napari_sam2.io.mask_records import pack_mask, unpack_mask
 from napari_sam2.io.record_file import Kind, RecordFile, framed, header, read_records
+
+logger = logging.getLogger(__name__)
 
 KIND = Kind(b"SAM2runs", "file of results")
 STATES = Kind(b"SAM2stat", "file of a state")
@@ -76,7 +79,7 @@ class ResultFile:
         sweep(path.parent, self._state_path.name)
         self._file = _of_question(path, question, durable)
         self._known: dict[bytes, dict[int, int]] = {}
-        for key in self._file.keys():  # noqa: SIM118 - no mapping
+        for key in self._file.keys():
             content = self._file.get(key) or b""
             if content[:1] == b"F" and len(content) >= _FRAME.size:
                 _, request, number, _, _, _ = _FRAME.unpack_from(content)
@@ -150,11 +153,13 @@ class ResultFile:
         self._file.close()
 
     def remove(self) -> None:
-        """Remove the file: what was found is where it was wanted."""
+        """Remove the file: what was found is where it was wanted, so one that stays does no harm."""
         self._file.close()
-        with storing(self.path, "all results are written"):
-            for path in (self._state_path, self.path):
+        for path in (self._state_path, self.path):
+            try:
                 path.unlink(missing_ok=True)
+            except OSError:
+                logger.warning("%s is not needed any more and cannot be removed", path)
 
 
 def _of_question(path: Path, question: bytes, durable: bool) -> RecordFile:

@@ -111,9 +111,7 @@ def _new_ranks(
     A run that had begun to when the session was saved has its rank there already.
     """
     first = 1 + max((*base.ranks.values(), *(mask.rank for mask in base.masks)), default=-1)
-    joined = {
-        (_id(item), frame.run) for frame in frames for item in frame.masks if not item.keeps
-    }
+    joined = {(_id(item), frame.run) for frame in frames for item in frame.masks if not item.keeps}
     if any(frame.run == mark.run for frame in frames):
         joined.update((ObjectId(key), mark.run) for key in mark.joining)
     order = {run: first + number for number, run in enumerate(sorted({run for _, run in joined}))}

@@ -84,7 +84,7 @@ class DiskMaskStore:
         return len(self._records)
 
     def __iter__(self) -> Iterator[MaskRecord]:
-        return (self.get(key) for key in self._records.keys())  # noqa: SIM118 - no mapping
+        return (self.get(key) for key in self._records.keys())
 
     def compact(self) -> None:
         """Leave out of the file what was forgotten; it is replaced whole or not at all."""
