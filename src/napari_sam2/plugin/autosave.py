@@ -101,6 +101,11 @@ class Autosave:
         """Whether it is saved among all others, and not where a person wants it."""
         return self.path == self._own
 
+    @property
+    def error(self) -> NapariSam2Error | None:
+        """Why the session, or what a run finds, is not on the disk now; None if it is."""
+        return self._error or self._journal.error
+
     def _note(self) -> None:
         self._is_dirty = True
         self._timer.start(DELAY)
@@ -192,7 +197,7 @@ class Autosave:
 
     def _tell(self) -> None:
         """Say once that saving does not work, and try it again after a while."""
-        error = self._error or self._journal.error
+        error = self.error
         if error is None:
             self._has_told = False
             return

@@ -97,6 +97,14 @@ class SessionFiles:
         )
         self._controller.tell()
 
+    @property
+    def unsaved(self) -> str:
+        """Why the session is not on the disk as it is now, and what can be done; "" if it is."""
+        error = None if self._autosave is None else self._autosave.error
+        if error is None:
+            return ""
+        return f"Not saved: {error.what}. Save session… can put a copy elsewhere."
+
     # Saving
 
     def save(self, path: str | Path) -> None:

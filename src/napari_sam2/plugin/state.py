@@ -81,7 +81,7 @@ class DockState:
     about; `overlap`: who wins where masks overlap. `frame`: the one that is shown; `marks`: how all frames of the
     active object stand; `log`: all actions as Python; `export_suggestion`: a name for files of results;
     `source_kind`: the format of the image; `notice`: what is to be known about images of that kind. `offer`: the
-    question whether to go on with an earlier session.
+    question whether to go on with an earlier session; `unsaved`: why the session is not on the disk.
     """
 
     message: Message
@@ -120,3 +120,4 @@ class DockState:
     notice: str = ""
     has_session: bool = field(default=False)
     offer: str = ""
+    unsaved: str = ""
