@@ -11,6 +11,7 @@ import logging
 import os
 import struct
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -78,22 +79,25 @@ class ResultFile:
         self.path, self._shape = path, shape
         sweep(path.parent, self._state_path.name)
         self._file = _of_question(path, question, durable)
-        self._known: dict[bytes, dict[int, int]] = {}
+        self._known: dict[bytes, array[int]] = {}  # keys of results number 1, 2, 3, …
         for key in self._file.keys():
             content = self._file.get(key) or b""
             if content[:1] == b"F" and len(content) >= _FRAME.size:
                 _, request, number, _, _, _ = _FRAME.unpack_from(content)
-                self._known.setdefault(request, {})[number] = key
+                self._note(request, number, key)
 
     def __len__(self) -> int:
         return sum(map(len, self._known.values()))
 
     def results(self, request: bytes, after: int) -> Iterator[FrameResult]:
         """Yield what is known of a request from result number `after` + 1 on, as long as none is missing."""
-        known, number = self._known.get(request, {}), after + 1
-        while number in known and (result := self._result(known[number])) is not None:
+        known = self._known.get(request, array("Q"))
+        for number in range(after, len(known)):
+            result = self._result(known[number])
+            if result is None:
+                del known[number:]  # damaged since: it is found again
+                return
             yield result
-            number += 1
 
     def _result(self, key: int) -> FrameResult | None:
         content = self._file.get(key)
@@ -120,8 +124,13 @@ class ResultFile:
         for mask in result.objects:
             packed = pack_mask(KeptMask(MaskRecord.from_mask(mask, result.frame, 0, "tracked")))
             parts += [_LENGTH.pack(len(packed)), packed]
-        key = self._file.append(b"".join(parts))
-        self._known.setdefault(request, {})[number] = key
+        self._note(request, number, self._file.append(b"".join(parts)))
+
+    def _note(self, request: bytes, number: int, key: int) -> None:
+        """Know a result, unless one before it is missing: then it is found again with that one."""
+        known = self._known.setdefault(request, array("Q"))
+        if number == len(known) + 1:
+            known.append(key)
 
     # States
 

@@ -14,9 +14,11 @@ import secrets
 import struct
 import threading
 import zlib
+from array import array
+from bisect import bisect_left
 from collections.abc import Container, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
@@ -92,7 +94,7 @@ class RecordFile:
     def __init__(self, path: Path, kind: Kind, *, durable: bool = False) -> None:
         self.path, self.kind, self.is_durable = path, kind, durable
         self._lock = threading.Lock()
-        self._index: dict[int, Place] = {}
+        self._keys, self._offsets = array("Q"), array("Q")
         self._next = self.num_damaged = 0
         self._is_closed = False
         with storing(path, "nothing was changed"):
@@ -107,15 +109,20 @@ class RecordFile:
         """Note where the records are, begin a file that was not begun, and cut a torn tail off."""
         scan = Scan(self._file, self.path, self.kind)
         for key, place, content in scan:
+            if content is not None and key >= self._next:
+                self._note(key, place)
             self._next = max(self._next, key + 1)
-            if content is not None:
-                self._index[key] = place
         self.num_damaged, self._end = scan.num_damaged, scan.end
         self.generation = scan.generation or secrets.token_bytes(GENERATION)
         if scan.generation is None:
             self._file.seek(0)
             _write(self._file, header(self.kind, self.generation))
         self._file.truncate(self._end)
+
+    def _note(self, key: int, place: Place) -> None:
+        # Arrays, because a long run has hundreds of thousands of records; keys only grow.
+        self._keys.append(key)
+        self._offsets.append(place.offset)
 
     @property
     def next_key(self) -> int:
@@ -145,8 +152,9 @@ class RecordFile:
                 with suppress(OSError):
                     self._file.truncate(start)
                 raise
-            place = Place(start + _HEAD.size, len(content), zlib.crc32(content))
-            self._index[key], self._end, self._next = place, place.end, key + 1
+            place = Place(start + _HEAD.size, len(content), 0)
+            self._note(key, place)
+            self._end, self._next = place.end, key + 1
             return key
 
     def _reopen(self) -> None:
@@ -163,22 +171,30 @@ class RecordFile:
     def get(self, key: int) -> bytes | None:
         """Return the content of a record, None if it is damaged; `IndexError` if there is none."""
         with self._lock:
-            place = self._index.get(key)
-            if place is None:
+            at = bisect_left(self._keys, key)
+            if at == len(self._keys) or self._keys[at] != key:
                 raise IndexError(f"there is no record {key}; they count from 0")
             with storing(self.path, _KEPT):
                 self._reopen()
-                return _content(self._file, place)
+                return self._content_at(key, self._offsets[at])
+
+    def _content_at(self, key: int, offset: int) -> bytes | None:
+        head = _read(self._file, offset - _HEAD.size, _HEAD.size)
+        found, place = _placed(head, offset - _HEAD.size, self._end)
+        return None if place is None or found != key else _content(self._file, place)
 
     def keys(self) -> list[int]:
         """Return the keys of all records, oldest first."""
         with self._lock:
-            return list(self._index)
+            return self._keys.tolist()
 
     def discard(self, kept: Container[int]) -> None:
         """Forget the records of all other keys; `compact` gives their room back."""
         with self._lock:
-            self._index = {key: place for key, place in self._index.items() if key in kept}
+            pairs = zip(self._keys, self._offsets, strict=True)
+            left = [(key, offset) for key, offset in pairs if key in kept]
+            self._keys = array("Q", [key for key, _ in left])
+            self._offsets = array("Q", [offset for _, offset in left])
 
     def compact(self) -> None:
         """Leave out of the file what was forgotten or damaged; it is replaced whole or not at all."""
@@ -186,27 +202,27 @@ class RecordFile:
             self._reopen()
             try:
                 with replacing(self.path) as temporary:
-                    places = self._copy_to(temporary)
+                    keys, offsets, end = self._copy_to(temporary)
                     self._file.close()  # where an open file cannot be replaced
             finally:
                 self._file.close()
                 self._file = _opened(self.path)
-            self._index = places
-            self._end = max((place.end for place in places.values()), default=_FILE.size)
+            self._keys, self._offsets, self._end = keys, offsets, end
 
-    def _copy_to(self, path: Path) -> dict[int, Place]:
+    def _copy_to(self, path: Path) -> tuple[array[int], array[int], int]:
         """Write what is in the index and verifies; damage never gets a checksum that fits it."""
-        places: dict[int, Place] = {}
+        keys, offsets = array("Q"), array("Q")
         with path.open("wb") as file:
             file.write(header(self.kind, self.generation))
-            for key, place in self._index.items():
-                if (content := _content(self._file, place)) is not None:
-                    places[key] = replace(place, offset=file.tell() + _HEAD.size)
+            for key, offset in zip(self._keys, self._offsets, strict=True):
+                if (content := self._content_at(key, offset)) is not None:
+                    keys.append(key)
+                    offsets.append(file.tell() + _HEAD.size)
                     file.write(framed(key, content))
-        return places
+            return keys, offsets, file.tell()
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._keys)
 
     def close(self) -> None:
         """Let go of the file."""
