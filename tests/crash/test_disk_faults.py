@@ -17,7 +17,7 @@ from napari_sam2.io.holding import Hold
 from napari_sam2.io.journal import KIND as JOURNAL
 from napari_sam2.io.journal import journal_of
 from napari_sam2.io.kept_results import KIND as RESULTS
-from napari_sam2.io.record_file import read_records
+from napari_sam2.io.record_format import read_records
 from napari_sam2.io.sessions import read_session
 from napari_sam2.plugin.journaling import RunJournal
 
@@ -251,3 +251,33 @@ def test_what_a_dead_program_left_is_swept_and_nothing_else(tmp_path):
     names = {path.name for path in tmp_path.iterdir() if not path.name.startswith("napari")}
     assert names == {alive.name, elsewhere.name, ".hidden.x.tif", "z.ome.zarr"}
     assert (tmp_path / "z.ome.zarr" / "zarr.json").read_text() == "the earlier result"
+
+
+def test_what_others_rest_on_is_on_the_disk_before_they_take_their_place(tmp_path):
+    """So after a loss of power a session file has its masks, and its base in the journal."""
+    person = Person(tmp_path)
+    person.work.say(person.session, 1, 2)
+    run = person.session.propagate()
+    person.journal.begin(run, person.session)
+    disk = FailingDisk(tmp_path, errno.EIO, 0)
+    with disk.failing():
+        person.save()
+    person.journal.base_written()
+    person.close()
+    assert not person.errors
+
+    def first(name, ending):
+        return next(
+            number
+            for number, (call, path) in enumerate(disk.calls)
+            if call == name and path.endswith(ending)
+        )
+
+    order = [
+        first("fsync", ".sam2.masks"),
+        first("replace", ".sam2.masks"),
+        first("fsync", ".sam2.journal"),
+        first("fsync", ".sam2.json"),
+        first("replace", ".sam2.json"),
+    ]
+    assert order == sorted(order)

@@ -16,11 +16,18 @@ import time
 import numpy as np
 import pytest
 from tests.crash.test_kept_results import zarr_of
-from tests.crash.work import Work, checksum_of, labels_of, run_child, session_child
+from tests.crash.work import (
+    Work,
+    checksum_of,
+    labels_of,
+    limited_child,
+    run_child,
+    session_child,
+)
 
 from napari_sam2.io.journal import journal_of
 from napari_sam2.io.kept_results import KIND
-from napari_sam2.io.record_file import read_records
+from napari_sam2.io.record_format import read_records
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL and no forkserver")
 
@@ -171,3 +178,18 @@ def test_kills_while_it_recovers_three_deep_cost_nothing(processes, expected, tm
         np.testing.assert_array_equal(zarr_of(killer.work), labels_of(expected[0]))
     else:
         assert checksum_of(killer.work.restored()) == checksum_of(expected[1])
+
+
+def test_a_disk_that_takes_no_more_keeps_the_frames_before(processes, expected, tmp_path):
+    process = processes.Process(target=limited_child, args=(tmp_path, 0.0))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+    said = (tmp_path / "error").read_text()
+    assert "x.run cannot be written: File too large" in said
+    work = Work(tmp_path, NUM_FRAMES)
+    told = {frame for frame in work.told() if frame >= 0}
+    assert len(told) > 3
+    assert told <= frames_on_disk(work)
+    work.run_into_zarr()
+    np.testing.assert_array_equal(zarr_of(work), labels_of(expected[0]))

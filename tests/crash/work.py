@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
+from napari_sam2.core.errors import StorageError
 from napari_sam2.core.fingerprint import Fingerprint
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.placement import Placement
@@ -175,3 +176,15 @@ def session_child(folder, delay):
     work = Work(folder, delay=delay)
     work.work_in_a_session()
     work.tell(-1)
+
+
+def limited_child(folder, delay):
+    """A run on a disk that takes files of 6 kB and no larger ones."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))
+    work = Work(folder, delay=delay)
+    try:
+        work.run_into_zarr()
+    except StorageError as error:
+        (work.folder / "error").write_text(str(error))

@@ -17,7 +17,7 @@ from napari_sam2.core.saved import KeptMask
 from napari_sam2.core.store import MaskRecord
 from napari_sam2.io import mask_records
 from napari_sam2.io.mask_records import KIND, OLD_MAGIC, read_masks, write_masks
-from napari_sam2.io.record_file import framed, header
+from napari_sam2.io.record_format import framed, header
 
 SHAPE = (20, 30)
 

@@ -19,9 +19,9 @@ from napari_sam2.core.masks import ObjectMask
 from napari_sam2.core.saved import KeptMask
 from napari_sam2.core.session import Session
 from napari_sam2.core.store import MaskRecord
-from napari_sam2.io import record_file, store
+from napari_sam2.io import record_format, store
 from napari_sam2.io.mask_records import pack_mask
-from napari_sam2.io.record_file import framed
+from napari_sam2.io.record_format import framed
 from napari_sam2.io.store import DiskMaskStore
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
@@ -253,7 +253,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_length_beyond_what_is_read_ends_the_file(written):
-    head = struct.pack("<4sQII", b"\xf5S2\n", 6, record_file.MAX_RECORD + 1, 0)
+    head = struct.pack("<4sQII", b"\xf5S2\n", 6, record_format.MAX_RECORD + 1, 0)
     with written.open("ab") as file:
         file.write(head + struct.pack("<I", zlib.crc32(head)) + b"x" * 50)
     with DiskMaskStore(written) as store:

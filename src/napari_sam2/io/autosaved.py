@@ -16,7 +16,7 @@ from napari_sam2.io.holding import left_by, lock_of
 from napari_sam2.io.journal import KIND as JOURNAL
 from napari_sam2.io.journal import journal_of
 from napari_sam2.io.mask_records import KIND as MASKS
-from napari_sam2.io.record_file import Kind, read_records
+from napari_sam2.io.record_format import Kind, read_records
 from napari_sam2.io.session_parts import mask_files, remove_older_masks
 
 ASIDE = "discarded"

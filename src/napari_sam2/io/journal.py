@@ -26,7 +26,8 @@ from napari_sam2.core.store import MaskRecord
 from napari_sam2.io.digests import SIZE, digest_of_foundation
 from napari_sam2.io.failures import storing
 from napari_sam2.io.mask_records import pack_mask, unpack_mask
-from napari_sam2.io.record_file import Kind, RecordFile, read_records
+from napari_sam2.io.record_file import RecordFile
+from napari_sam2.io.record_format import Kind, read_records
 
 KIND = Kind(b"SAM2jrnl", "journal of a session")
 

@@ -32,7 +32,8 @@ from napari_sam2.io.atomic import replacing, sweep
 from napari_sam2.io.digests import SIZE, digest_of_request
 from napari_sam2.io.failures import storing
 from napari_sam2.io.mask_records import pack_mask, unpack_mask
-from napari_sam2.io.record_file import Kind, RecordFile, framed, header, read_records
+from napari_sam2.io.record_file import RecordFile
+from napari_sam2.io.record_format import Kind, framed, header, read_records
 
 logger = logging.getLogger(__name__)
 

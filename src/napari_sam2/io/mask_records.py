@@ -1,6 +1,6 @@
 """Mask records as a file: every record has its own checksum, so one that verifies proves its frame.
 
-It is a file of records (`io/record_file.py`) that is written once. A record is `_HEAD`, the bits of the mask, its
+It is a file of records (`io/record_format.py`) that is written once. A record is `_HEAD`, the bits of the mask, its
 zlib-compressed strength. Files of an earlier kind (`OLD_MAGIC`: length, CRC-32 and content, one after the other) are
 read up to the first record that does not verify.
 """
@@ -21,7 +21,7 @@ from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.masks import Box
 from napari_sam2.core.saved import KeptMask
 from napari_sam2.core.store import MaskRecord, Provenance
-from napari_sam2.io.record_file import GENERATION, MAX_RECORD, Kind, framed, header, read_records
+from napari_sam2.io.record_format import GENERATION, MAX_RECORD, Kind, framed, header, read_records
 
 KIND = Kind(b"SAM2kept", "file of masks")
 

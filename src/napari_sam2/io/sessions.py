@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,106 +16,47 @@ from pydantic import ValidationError
 
 from napari_sam2 import __version__
 from napari_sam2.core.axes import StackView
-from napari_sam2.core.errors import FileFormatError, ImageError, NapariSam2Error
+from napari_sam2.core.errors import FileFormatError, NapariSam2Error
 from napari_sam2.core.fingerprint import Fingerprint
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
-from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.label_stack import PackedLabels
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.objects import PLAIN
 from napari_sam2.core.options import InferenceOptions
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
-from napari_sam2.core.saved import Kept, SavedSession
+from napari_sam2.core.saved import SavedSession
 from napari_sam2.core.state import Lock
 from napari_sam2.core.validation import check_mask
 from napari_sam2.io.atomic import replacing
 from napari_sam2.io.failures import storing
 from napari_sam2.io.journal import read_since
 from napari_sam2.io.json_files import parse, read_json
-from napari_sam2.io.prompts import FilePrompt, PromptFile, infos_to_json, parse_prompts
+from napari_sam2.io.prompts import FilePrompt, PromptFile, parse_prompts
 from napari_sam2.io.recovery import Stack, regain
+from napari_sam2.io.session_file import ImageFacts, ModelFacts, SessionFile
 from napari_sam2.io.session_models import (
     SCHEMA,
     ExistingModel,
     PromptModel,
     SessionModel,
-    options_model,
 )
 from napari_sam2.io.session_parts import (
     MASKS_SUFFIX,
-    ImagePlace,
-    place_content,
     place_of,
     read_kept,
     remove_older_masks,
     write_kept,
 )
+from napari_sam2.io.session_text import to_text
+
+__all__ = ["ImageFacts", "ModelFacts", "SessionFile", "read_session", "write_session"]
 
 MAX_BYTES = 256 << 20
 """Of a session file."""
 
 MAX_MASKS = 1 << 33
 """Pixels of all masks of a file together; a gigabyte when they are unpacked."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """By what an image is known again: `shape` (T, Y, X), pixel type, colours or not."""
-
-    shape: tuple[int, int, int]
-    dtype: str
-    is_rgb: bool = False
-
-    @classmethod
-    def of(cls, frames: FrameSource) -> ImageFacts:
-        """Return the facts of a stack."""
-        return cls((len(frames), *frames.shape), frames.dtype.name, frames.is_rgb)
-
-    def check(self, frames: FrameSource) -> None:
-        """Refuse a stack of another shape or type with an `ImageError`."""
-        if self != ImageFacts.of(frames):
-            raise ImageError(
-                f"the session was made on an image of {self}, and this one is {ImageFacts.of(frames)}",
-                remedy="open the image that it was made on",
-            )
-
-    def __str__(self) -> str:
-        colours = ", RGB" if self.is_rgb else ""
-        return f"{' x '.join(map(str, self.shape))} {self.dtype}{colours}"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """The network that was used: its name or file, and the SHA-256 of its weights, if it is known."""
-
-    name: str
-    sha256: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SessionFile:
-    """What a session file says.
-
-    `saved`: what a person made, for `Session.reopen`; `axis`: the frame axis, None for a single image. All that the
-    masks depend on besides is None where the file does not say it, as in prompt files. `place`: the image;
-    `kept`: the masks, where they are known; `log`: the actions so far; `notice`: what a person should know of the file;
-    `num_regained`: frames whose masks a program that died had found since it was written, and which are in `kept`.
-    """
-
-    saved: SavedSession
-    axis: int | None
-    image: ImageFacts | None = None
-    stack_view: StackView | None = None
-    mapping: IntensityMapping | None = None
-    options: InferenceOptions | None = None
-    model: ModelFacts | None = None
-    place: ImagePlace | None = None
-    fingerprint: Fingerprint | None = None
-    kept: Kept | None = field(default=None, repr=False)
-    log: tuple[str, ...] = field(default=(), repr=False)
-    notice: str = ""
-    num_regained: int = 0
 
 
 def write_session(
@@ -163,7 +103,7 @@ def _write(path: Path, file: SessionFile, announce: Callable[[str], None] | None
 
 
 def _text_to_write(file: SessionFile, path: Path, masks: dict[str, Any] | None) -> bytes:
-    data = _to_text(file, path, masks).encode("utf-8")
+    data = to_text(file, path, masks).encode("utf-8")
     if len(data) > MAX_BYTES:
         raise FileFormatError(
             f"the session would take {len(data) >> 20} MiB, and at most {MAX_BYTES >> 20} MiB are read",
@@ -218,87 +158,6 @@ def _refuse_newer(path: Path, content: Any) -> None:
 
 
 _DAMAGED = "the file is damaged, or was changed by hand; take an earlier copy of it"
-
-
-# To text
-
-
-def _to_text(file: SessionFile, path: Path, masks: dict[str, Any] | None) -> str:
-    """Return the text of a file: a line for each prompt, so that two files can be compared by eye."""
-    content = _content(file, path.parent, masks)
-    lines = [f'"{key}": {_value_text(value)}' for key, value in content.items()]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def _value_text(value: Any) -> str:
-    if isinstance(value, list) and value:
-        return "[\n " + ",\n ".join(map(_line, value)) + "\n]"
-    return _line(value)
-
-
-def _line(value: Any) -> str:
-    return json.dumps(value, separators=(", ", ": "), allow_nan=False)
-
-
-def _content(file: SessionFile, folder: Path, masks: dict[str, Any] | None) -> dict[str, Any]:
-    if file.image is None or file.stack_view is None:
-        raise FileFormatError("a session is saved with the image that it was made on")
-    saved, view, facts = file.saved, file.stack_view, file.model
-    said = [PromptModel.of(item.object_id, one) for item in saved.prompts for one in item.frames]
-    content = {
-        "schema": SCHEMA,
-        "version": __version__,
-        "image": {
-            "shape": file.image.shape,
-            "dtype": file.image.dtype,
-            "rgb": file.image.is_rgb,
-        },
-        "axis": view.frame_axis,
-        "view": _view_content(view),
-        "mapping": _mapping_content(file.mapping),
-        "options": None if file.options is None else options_model(file.options).model_dump(),
-        "model": None if facts is None else {"name": facts.name, "sha256": facts.sha256},
-        "overlap": saved.overlap,
-        "highest_object": saved.highest_id,
-        "objects": list(_objects_content(saved)),
-        "prompts": [model.model_dump(exclude_defaults=True) for model in said],
-        "locks": [
-            {"object": lock.object_id, "frame": lock.frame, "tracked": lock.from_tracking}
-            for lock in saved.locks
-        ],
-        "existing": _existing_content(saved),
-        "source": None if file.place is None else place_content(file.place, folder),
-        "fingerprint": None if file.fingerprint is None else asdict(file.fingerprint),
-        "masks": masks,
-        "log": list(file.log) or None,
-    }
-    return {key: value for key, value in content.items() if key == "axis" or value is not None}
-
-
-def _view_content(view: StackView) -> dict[str, Any]:
-    content = {"rows": view.row_axis, "columns": view.column_axis, "fixed": view.fixed}
-    return {**content, "volumes": (view.volume_axis, view.depth)} if view.depth else content
-
-
-def _mapping_content(mapping: IntensityMapping | None) -> dict[str, Any] | None:
-    if mapping is None:
-        return None
-    return {"low": mapping.low, "high": mapping.high, "provenance": mapping.provenance}
-
-
-def _objects_content(saved: SavedSession) -> Iterator[dict[str, Any]]:
-    for object_id in sorted({item.object_id for item in saved.prompts} | set(saved.infos)):
-        (content,) = infos_to_json({object_id: saved.infos.get(object_id, PLAIN)})
-        rank = saved.ranks.get(object_id)
-        yield content if rank is None else {**content, "rank": rank}
-
-
-def _existing_content(saved: SavedSession) -> dict[str, Any] | None:
-    labels = saved.existing
-    if labels is None:
-        return None
-    frames = [base64.b64encode(frame).decode("ascii") for frame in labels.packed]
-    return {"dtype": labels.dtype.str, "protect": saved.protects_existing, "frames": frames}
 
 
 # From text

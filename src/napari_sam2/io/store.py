@@ -9,7 +9,8 @@ from napari_sam2.core.errors import FileFormatError
 from napari_sam2.core.saved import KeptMask
 from napari_sam2.core.store import MaskRecord
 from napari_sam2.io.mask_records import pack_mask, unpack_mask
-from napari_sam2.io.record_file import MAX_RECORD, Kind, RecordFile
+from napari_sam2.io.record_file import RecordFile
+from napari_sam2.io.record_format import MAX_RECORD, Kind
 
 KIND = Kind(b"SAM2mask", "file of masks")
 
