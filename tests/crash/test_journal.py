@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -193,6 +195,23 @@ def test_a_damaged_frame_of_a_journal_costs_this_frame(desk):
     assert read_session(desk.work.session_path).num_regained == 7
     path.write_bytes(bytes(data)[: len(data) - 5])
     assert read_session(desk.work.session_path).num_regained == 6
+
+
+def test_no_damage_of_a_journal_changes_a_mask_or_breaks_a_session(desk):
+    desk.work.say(desk.session, 1, 4)
+    desk.begin()
+    desk.run.drive(8)
+    path, wanted = journal_of(desk.work.session_path), set(desk.session.kept.masks)
+    whole, chance = path.read_bytes(), random.Random(3)
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            data[chance.randrange(len(data))] ^= chance.randint(1, 255)
+        path.write_bytes(bytes(data)[: chance.choice([len(data), chance.randrange(len(data))])])
+        file = read_session(desk.work.session_path)
+        assert {replace(mask, rank=0) for mask in file.kept.masks} <= {
+            replace(mask, rank=0) for mask in wanted
+        }
 
 
 def test_a_file_that_is_no_journal_is_told_and_the_session_opens(desk):

@@ -7,6 +7,7 @@ import pytest
 from tests.crash.work import QUESTION, FakeCodec, Work, checksum_of, labels_of
 
 from napari_sam2.core.errors import InferenceError
+from napari_sam2.io import kept_results
 from napari_sam2.io.kept_results import KeptEngine, ResultFile
 
 
@@ -124,6 +125,18 @@ def test_damage_costs_time_and_no_bit(work, what):
     session, num_tracked = tracked(work, FakeCodec())
     assert checksum_of(session) == checksum_of(expected)
     assert 5 < num_tracked <= 13
+
+
+def test_a_record_that_verifies_and_is_no_result_is_found_again(work):
+    tracked(work, FakeCodec(), 3)
+    results = ResultFile(work.run_path, QUESTION, work.frames.shape)
+    (request,) = results._known
+    for text in (b"", b"x" * 3):
+        whole = kept_results._FRAME.pack(b"F", request, 4, 13, 5, 2) + text
+        results._note(request, 4, results._file.append(whole))
+        assert [item.resume.done for item in results.results(request, 0)] == [1, 2, 3]
+    results.close()
+    assert tracked(work, FakeCodec())[1] == 10
 
 
 def test_a_state_that_is_further_than_the_results_is_not_used(work):

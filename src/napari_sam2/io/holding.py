@@ -23,6 +23,7 @@ from napari_sam2.io.owners import Owner
 
 SUFFIX = ".lock"
 _MAX_BYTES = 4096
+_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def _locked(lock: Path, path: Path) -> BinaryIO:
     while True:
         file = lock.open("a+b")
         try:
-            if not try_lock(file):
+            if not _lock_soon(file):
                 raise _held(path, lock, _holder_in(lock))
             if _is_named(file, lock):
                 return file
@@ -125,6 +126,15 @@ def _locked(lock: Path, path: Path) -> BinaryIO:
             file.close()
             raise
         file.close()
+
+
+def _lock_soon(file: BinaryIO) -> bool:
+    """Lock a file; somebody who only looks whether it is held locks it for a moment, too."""
+    for _ in range(_TRIES):
+        if try_lock(file):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _is_named(file: BinaryIO, lock: Path) -> bool:

@@ -102,19 +102,10 @@ class ResultFile:
 
     def _result(self, key: int) -> FrameResult | None:
         content = self._file.get(key)
-        if content is None:
+        try:
+            return None if content is None else _unpacked(content, self._shape)
+        except struct.error:
             return None
-        _, _, number, total, frame, count = _FRAME.unpack_from(content)
-        masks, at = [], _FRAME.size
-        for _ in range(count):
-            (length,) = _LENGTH.unpack_from(content, at)
-            at += _LENGTH.size
-            mask = unpack_mask(content[at : at + length], self._shape)
-            if mask is None:
-                return None
-            masks.append(mask.record.to_mask())
-            at += length
-        return FrameResult(frame, tuple(masks), total, ResumePoint(number))
 
     def append(self, request: bytes, result: FrameResult) -> None:
         """Write a result; `StorageError` if the disk does not take it."""
@@ -170,6 +161,21 @@ class ResultFile:
                 path.unlink(missing_ok=True)
             except OSError:
                 logger.warning("%s is not needed any more and cannot be removed", path)
+
+
+def _unpacked(content: bytes, shape: tuple[int, int]) -> FrameResult | None:
+    """Return the result of a record; None if a mask of it cannot be one."""
+    _, _, number, total, frame, count = _FRAME.unpack_from(content)
+    masks, at = [], _FRAME.size
+    for _ in range(count):
+        (length,) = _LENGTH.unpack_from(content, at)
+        at += _LENGTH.size
+        mask = unpack_mask(content[at : at + length], shape)
+        if mask is None:
+            return None
+        masks.append(mask.record.to_mask())
+        at += length
+    return FrameResult(frame, tuple(masks), total, ResumePoint(number))
 
 
 def _of_question(path: Path, question: bytes, durable: bool) -> RecordFile:

@@ -122,7 +122,11 @@ class Autosave:
         """Write what was said so far at once: the frames of the run add to it."""
         self._journal.begin(run, self._binding.session)
         self._timer.stop()
-        self._start(self._thread)
+        try:
+            self._start(self._thread)
+        except BaseException:
+            self._journal.base_written()
+            raise
 
     def _begin(self) -> None:
         """Write what there is now, on a thread of its own; if the last time is not over yet, a little later."""
