@@ -197,13 +197,16 @@ def test_how_much_is_free_is_left_out_where_nobody_knows(tmp_path):
 def test_a_disk_that_works_again_gets_what_it_did_not_take(tmp_path):
     person = Person(tmp_path)
     person.work.say(person.session, 1, 2)
-    disk = FailingDisk(tmp_path, errno.ENOSPC, 1, is_lasting=True)
+    disk = FailingDisk(tmp_path, errno.ENOSPC, 0)
     run = person.session.propagate()
     person.journal.begin(run, person.session)
-    person.save()
-    person.journal.base_written()
     with disk.failing():
+        person.save()
+        person.journal.base_written()
+        disk.at, disk.is_lasting = len(disk.calls) + 1, True
         run.drive(2)
+        disk.at, disk.is_lasting = 0, False
+    assert disk.num_failed == 4  # a write and a truncation for each frame
     assert isinstance(person.journal.error, StorageError)
     assert read_session(person.work.session_path).num_regained == 0
     run.drive(3)
