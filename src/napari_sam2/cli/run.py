@@ -126,6 +126,7 @@ def run(
     start = time.perf_counter()
     if overlay is not None:
         check_drawable(session.frames.shape)
+    outputs.check(session)
     keeping = kept(session, out, device, ctx.obj or (), resume=resume)
     with keeping as engine, outputs.open(session):
         propagated = _segment(work, direction)
