@@ -106,22 +106,39 @@ class Autosave:
         """Why the session, or what a run finds, is not on the disk now; None if it is."""
         return self._error or self._journal.error
 
+    # Qt may be gone before us when the program ends: then closing writes what is left.
+
+    def _wait(self, milliseconds: int) -> None:
+        with suppress(RuntimeError):
+            self._timer.start(milliseconds)
+
+    def _wait_no_more(self) -> None:
+        with suppress(RuntimeError):
+            self._timer.stop()
+
+    @property
+    def _is_waiting(self) -> bool:
+        try:
+            return bool(self._timer.isActive())
+        except RuntimeError:
+            return True
+
     def _note(self) -> None:
         self._is_dirty = True
-        self._timer.start(DELAY)
+        self._wait(DELAY)
 
     def _note_frame(self) -> None:
         """Write no masks again for a frame of a run: it is in the journal already."""
         if self._binding.session.run is None or self._journal.error is not None:
             self._tell()
-            if not self._timer.isActive():
+            if not self._is_waiting:
                 self._note()
         self._is_dirty = True
 
     def _on_run(self, run: Run) -> None:
         """Write what was said so far at once: the frames of the run add to it."""
         self._journal.begin(run, self._binding.session)
-        self._timer.stop()
+        self._wait_no_more()
         try:
             self._start(self._thread)
         except BaseException:
@@ -131,7 +148,7 @@ class Autosave:
     def _begin(self) -> None:
         """Write what there is now, on a thread of its own; if the last time is not over yet, a little later."""
         if self._thread is not None and self._thread.is_alive():
-            self._timer.start(DELAY)
+            self._wait(DELAY)
         else:
             self._tell()
             self._start(None)
@@ -206,15 +223,15 @@ class Autosave:
             self._has_told = False
             return
         self._is_dirty = True
-        if not self._timer.isActive():
-            self._timer.start(RETRY)
+        if not self._is_waiting:
+            self._wait(RETRY)
         if not self._has_told:
             self._has_told = True
             self._failed(error)
 
     def flush(self) -> None:
         """Write at once what is not written yet, and wait for it."""
-        self._timer.stop()
+        self._wait_no_more()
         if self._thread is not None:
             self._thread.join()
         if self._is_dirty:
@@ -230,7 +247,7 @@ class Autosave:
         NapariSam2Error
             If it cannot be written there, or another program works on that file; everything is as it was.
         """
-        self._timer.stop()
+        self._wait_no_more()
         if self._thread is not None:
             self._thread.join()
         before, path = self._hold, path.expanduser().absolute()
@@ -243,7 +260,7 @@ class Autosave:
                 self._let_go()
                 self._hold = before
             if self._is_dirty:
-                self._timer.start(DELAY)
+                self._wait(DELAY)
             raise
         if self._hold is not before and before is not None:
             before.release()
@@ -274,7 +291,7 @@ class Autosave:
         ):
             signal.disconnect(slot, missing_ok=True)
         self.flush()
-        self._timer.stop()
+        self._wait_no_more()
         self._journal.close()
         self._let_go()
 
