@@ -479,7 +479,7 @@ def test_encoded_frames_are_kept_unless_that_is_switched_off(
             return call("run", tmp_path / "s.sam2.json", "-o", out, *more)
 
     assert run("--no-embedding-cache", out=tmp_path / "off.tif")[0] == 0
-    assert not home.exists()
+    assert not (home / "embeddings").exists()
     for name in ("cold.tif", "warm.tif"):
         assert run(out=tmp_path / name)[0] == 0
         assert len(list((home / "embeddings").glob("*.emb"))) >= len(stack)

@@ -16,6 +16,7 @@ from tests.faults import FailingDisk
 
 from napari_sam2.io import autosaved
 from napari_sam2.io.autosaved import ASIDE
+from napari_sam2.io.generations import is_previous
 from napari_sam2.io.holding import lock_of
 from napari_sam2.io.journal import journal_of
 from napari_sam2.io.owners import Owner
@@ -32,7 +33,8 @@ def folder(home):
 
 
 def saved(folder):
-    return sorted(folder.glob("*.sam2.json"))
+    """Return the sessions in a folder, without the versions before."""
+    return sorted(item for item in folder.glob("*.sam2.json") if not is_previous(item))
 
 
 def labels_of(desk):
