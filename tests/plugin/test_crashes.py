@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -56,6 +57,9 @@ def die(desk, folder):
     desk.controller.close()
     shutil.rmtree(folder)
     left.rename(folder)
+    for thread in threading.enumerate():
+        if thread.name == "napari-sam2 worker":  # in its frame for longer than closing waits
+            thread.join(20)
     for path in saved(folder):
         lock_of(path).write_text(json.dumps({**asdict(GONE), "since": 1e9}))
 
