@@ -248,7 +248,9 @@ class Session(CoreSession):
         Raises
         ------
         FileFormatError
-            If it cannot be written, or would be larger than what is read; an earlier file is left as it was.
+            If it would be larger than what is read; an earlier file is left as it was.
+        StorageError
+            If it cannot be written; an earlier file is left as it was.
         """
         from napari_sam2.io.session_parts import ImagePlace
         from napari_sam2.io.sessions import ImageFacts, ModelFacts, SessionFile, write_session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -419,8 +420,12 @@ def test_ctrl_c_ends_with_130_and_leaves_no_labels(files, tmp_path, random_nano)
         seen += terminal.read(1000)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
-    assert terminal.read(100_000).endswith(b"napari-sam2: interrupted\r\n")
+    said = terminal.read(100_000)
     terminal.close()
+    assert re.search(
+        rb"napari-sam2: interrupted after \d+ frames; go on with: napari-sam2 run", said
+    )
+    assert said.endswith(b"--resume; what is done is kept\r\n")
     assert not (tmp_path / "labels.tif").exists()
 
 
@@ -474,7 +479,7 @@ def test_encoded_frames_are_kept_unless_that_is_switched_off(
             return call("run", tmp_path / "s.sam2.json", "-o", out, *more)
 
     assert run("--no-embedding-cache", out=tmp_path / "off.tif")[0] == 0
-    assert not home.exists()
+    assert not (home / "embeddings").exists()
     for name in ("cold.tif", "warm.tif"):
         assert run(out=tmp_path / name)[0] == 0
         assert len(list((home / "embeddings").glob("*.emb"))) >= len(stack)

@@ -91,7 +91,7 @@ def test_saving_the_same_twice_leaves_one_previous_file_and_nothing_else(tmp_pat
     path, session = tmp_path / "x.sam2.json", clicked()
     for _ in range(3):
         write_session(path, whole_file_of(session))
-    assert len(list(tmp_path.iterdir())) == 3  # two versions, one file of masks
+    assert len(list(tmp_path.iterdir())) == 4  # two versions, each with its masks
     assert generations.is_previous(generations.previous_of(path))
     assert not generations.is_previous(path)
 

@@ -16,7 +16,8 @@ from napari_sam2.core.masks import ObjectMask
 from napari_sam2.core.saved import KeptMask
 from napari_sam2.core.store import MaskRecord
 from napari_sam2.io import mask_records
-from napari_sam2.io.mask_records import MAGIC, read_masks, write_masks
+from napari_sam2.io.mask_records import KIND, OLD_MAGIC, read_masks, write_masks
+from napari_sam2.io.record_format import framed, header
 
 SHAPE = (20, 30)
 
@@ -38,13 +39,20 @@ MASKS = [
 
 def save(path, masks=MASKS):
     with path.open("wb") as file:
-        assert write_masks(file, masks) == len(masks)
+        assert len(write_masks(file, masks)) == 16
     return path
 
 
+def sizes_of(masks=MASKS):
+    return [len(framed(0, mask_records.pack_mask(mask))) for mask in masks]
+
+
 def test_masks_come_back_to_the_bit(tmp_path):
-    assert list(read_masks(save(tmp_path / "m"), SHAPE)) == MASKS
-    assert list(read_masks(save(tmp_path / "none", []), SHAPE)) == []
+    found = read_masks(save(tmp_path / "m"), SHAPE)
+    assert found.masks == tuple(MASKS)
+    assert found.num_damaged == 0
+    assert found.generation == (tmp_path / "m").read_bytes()[12:28]
+    assert read_masks(save(tmp_path / "none", []), SHAPE).masks == ()
 
 
 @settings(max_examples=150, deadline=None)
@@ -52,31 +60,46 @@ def test_masks_come_back_to_the_bit(tmp_path):
 def test_a_file_cut_off_anywhere_loses_its_end_and_nothing_else(tmp_path_factory, data):
     path = save(tmp_path_factory.mktemp("m") / "m")
     whole = path.read_bytes()
-    cut = data.draw(st.integers(len(MAGIC), len(whole)))
+    cut = data.draw(st.integers(8, len(whole)))
     path.write_bytes(whole[:cut])
-    found = list(read_masks(path, SHAPE))
-    assert found == MASKS[: len(found)]
-    assert (len(found) == len(MASKS)) == (cut == len(whole))
+    ends = [len(whole) - sum(sizes_of()[number:]) for number in range(len(MASKS) + 1)]
+    assert read_masks(path, SHAPE).masks == tuple(MASKS[: max(sum(e <= cut for e in ends) - 1, 0)])
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 255))
-def test_a_flipped_byte_never_changes_a_mask(tmp_path_factory, where, flip):
+def test_a_flipped_byte_costs_its_mask_and_changes_none(tmp_path_factory, where, flip):
     path = save(tmp_path_factory.mktemp("m") / "m")
     data = bytearray(path.read_bytes())
-    data[where % len(data)] ^= flip
+    where %= len(data)
+    data[where] ^= flip
     path.write_bytes(data)
-    try:
-        found = list(read_masks(path, SHAPE))
-    except FileFormatError:
-        assert where % len(data) < len(MAGIC)
-    else:
-        assert found == MASKS[: len(found)]
-        assert len(found) < len(MASKS)
+    starts = [len(data) - sum(sizes_of()[number:]) for number in range(len(MASKS))]
+    hit = sum(start <= where for start in starts) - 1
+    expected = MASKS if hit < 0 else MASKS[:hit] + MASKS[hit + 1 :]
+    assert read_masks(path, SHAPE).masks == tuple(expected)
+
+
+def old_file(path, contents):
+    records = (struct.pack("<II", len(item), zlib.crc32(item)) + item for item in contents)
+    path.write_bytes(OLD_MAGIC + b"".join(records))
+    return path
+
+
+def test_files_of_the_earlier_kind_are_read_up_to_what_is_damaged(tmp_path):
+    contents = [mask_records.pack_mask(mask) for mask in MASKS]
+    path = old_file(tmp_path / "m", contents)
+    assert read_masks(path, SHAPE).masks == tuple(MASKS)
+    data = bytearray(path.read_bytes())
+    data[len(OLD_MAGIC) + 8 + len(contents[0]) + 20] ^= 1
+    path.write_bytes(data)
+    assert read_masks(path, SHAPE).masks == (MASKS[0],)
+    path.write_bytes(OLD_MAGIC + struct.pack("<II", 0xFFFFFFFF, 0) + b"x" * 1000)
+    assert read_masks(path, SHAPE).masks == ()
 
 
 def sealed(payload):
-    return struct.pack("<II", len(payload), zlib.crc32(payload)) + payload
+    return header(KIND, bytes(16)) + framed(0, payload)
 
 
 def head(**changes):
@@ -114,20 +137,16 @@ GOOD = b"\xf0" + zlib.compress(bytes(4))
     ],
 )
 def test_what_verifies_and_is_no_mask_all_the_same_is_not_taken(tmp_path, payload):
-    (tmp_path / "m").write_bytes(MAGIC + sealed(payload))
-    assert list(read_masks(tmp_path / "m", SHAPE)) == []
-    (tmp_path / "m").write_bytes(MAGIC + sealed(head() + GOOD))
-    assert len(list(read_masks(tmp_path / "m", SHAPE))) == 1
-
-
-def test_a_length_beyond_all_bounds_is_not_read(tmp_path):
-    (tmp_path / "m").write_bytes(MAGIC + struct.pack("<II", 0xFFFFFFFF, 0) + b"x" * 1000)
-    assert list(read_masks(tmp_path / "m", SHAPE)) == []
+    (tmp_path / "m").write_bytes(sealed(payload))
+    found = read_masks(tmp_path / "m", SHAPE)
+    assert (found.masks, found.num_damaged) == ((), 1)
+    (tmp_path / "m").write_bytes(sealed(head() + GOOD))
+    assert len(read_masks(tmp_path / "m", SHAPE).masks) == 1
 
 
 def test_other_files_are_told(tmp_path):
-    (tmp_path / "m").write_bytes(b"something else")
+    (tmp_path / "m").write_bytes(b"something else that is long enough to have a header")
     with pytest.raises(FileFormatError, match="is no file of masks"):
-        list(read_masks(tmp_path / "m", SHAPE))
+        read_masks(tmp_path / "m", SHAPE)
     with pytest.raises(FileFormatError, match="cannot be read"):
-        list(read_masks(tmp_path / "none", SHAPE))
+        read_masks(tmp_path / "none", SHAPE)

@@ -14,7 +14,7 @@ from tests.io.test_sessions import FRAMES, acted, actions, everything, file_of, 
 from napari_sam2.core import script
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
-from napari_sam2.core.errors import FileFormatError
+from napari_sam2.core.errors import FileFormatError, StorageError
 from napari_sam2.core.fingerprint import Fingerprint
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.session import Session
@@ -121,7 +121,7 @@ def test_a_file_of_masks_that_belongs_to_no_session_is_not_left(tmp_path, monkey
 
     path = tmp_path / "x.sam2.json"
     monkeypatch.setattr(sessions, "replacing", fail)
-    with pytest.raises(FileFormatError, match="No space left"):
+    with pytest.raises(StorageError, match="No space left"):
         write_session(path, whole_file_of(clicked()))
     assert list(tmp_path.iterdir()) == []
 
@@ -158,25 +158,59 @@ def test_when_the_session_file_cannot_be_written_the_earlier_one_has_its_masks(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(sessions, "replacing", fail)
-    with pytest.raises(FileFormatError, match="No space left"):
+    with pytest.raises(StorageError, match="No space left"):
         write_session(path, whole_file_of(session))
     assert read_session(path) == before
     assert before.notice == ""
 
 
-@pytest.mark.parametrize("way", ["gone", "damaged", "of another file"])
+@pytest.mark.parametrize("way", ["gone", "empty", "of another file", "of another session"])
 def test_without_its_masks_a_session_is_opened_all_the_same(tmp_path, way):
     path = tmp_path / "x.sam2.json"
     write_session(path, whole_file_of(clicked()))
     (masks,) = tmp_path.glob("*.masks")
     if way == "gone":
         masks.unlink()
+    elif way == "of another session":
+        write_session(tmp_path / "y.sam2.json", whole_file_of(clicked()))
+        (other,) = tmp_path.glob("y.*.masks")
+        masks.write_bytes(other.read_bytes()[:-1])
     else:
-        masks.write_bytes(masks.read_bytes()[:-3] if way == "damaged" else b"NSAM2MK1")
+        masks.write_bytes(b"" if way == "empty" else b"NSAM2MK1")
     read = read_session(path)
     assert read.kept is None
     assert masks.name in read.notice
     assert read.saved == clicked().saved
+
+
+def test_a_flipped_byte_costs_one_mask_and_tracking_again_brings_it_back(tmp_path):
+    path = tmp_path / "x.sam2.json"
+    session = clicked()
+    write_session(path, whole_file_of(session))
+    (masks,) = tmp_path.glob("*.masks")
+    data = bytearray(masks.read_bytes())
+    data[len(data) * 3 // 5] ^= 4
+    masks.write_bytes(data)
+    read = read_session(path)
+    count = len(session.kept.masks)
+    assert len(read.kept.masks) == count - 1
+    assert set(read.kept.masks) < set(session.kept.masks)
+    assert read.notice.startswith(f"1 of the {count} masks of x.sam2.json")
+    opened = make()
+    opened.take_up(read.saved, read.kept, read.log)
+    list(opened.propagate_changed())
+    assert labels(opened) == labels(session)
+
+
+def test_a_flipped_byte_in_the_header_of_the_masks_costs_none(tmp_path):
+    path = tmp_path / "x.sam2.json"
+    write_session(path, whole_file_of(clicked()))
+    (masks,) = tmp_path.glob("*.masks")
+    data = bytearray(masks.read_bytes())
+    data[3] ^= 1
+    masks.write_bytes(data)
+    assert read_session(path).kept == clicked().kept
+    assert read_session(path).notice == ""
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "a\\b", "c:d", "", "x\0y"])

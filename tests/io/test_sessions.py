@@ -19,7 +19,12 @@ from hypothesis.extra.numpy import arrays
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.axes import StackView
 from napari_sam2.core.engine import InlineEngine
-from napari_sam2.core.errors import FileFormatError, ImageError, NapariSam2Error
+from napari_sam2.core.errors import (
+    FileFormatError,
+    ImageError,
+    NapariSam2Error,
+    StorageError,
+)
 from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.objects import ObjectInfo
@@ -399,7 +404,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, good, monkeypatch):
     path.write_bytes(good)
     session = acted([("click", 1, 1)])
     monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError(28, "No space")))
-    with pytest.raises(FileFormatError, match="cannot be written: No space"):
+    with pytest.raises(StorageError, match="cannot be written: No space"):
         write_session(path, file_of(session))
     assert path.read_bytes() == good
     assert list(tmp_path.iterdir()) == [path]

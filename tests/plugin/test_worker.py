@@ -21,7 +21,7 @@ from napari_sam2.core.prompts import FramePrompts, PromptStep
 from napari_sam2.core.session import Session
 from napari_sam2.plugin.engine import WorkerEngine
 from napari_sam2.plugin.recipe import Recipe, as_ours, mapping_for
-from napari_sam2.plugin.worker import AskJob, CallJob, LoadJob, SafeWorker
+from napari_sam2.plugin.worker import MAX_UNHEARD, AskJob, CallJob, LoadJob, SafeWorker
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
 pytestmark = pytest.mark.gui
@@ -279,3 +279,32 @@ def test_contrast_limits_count_only_if_they_cut_something_off(frames):
     chosen = mapping_for(frames, (50.0, 100.0))
     assert (chosen.low, chosen.high) == (50.0, 100.0)
     assert "contrast limits" in chosen.provenance
+
+
+def test_a_window_that_is_slow_holds_the_worker_up_and_loses_no_frame(start, qtbot):
+    video, truth = moving_discs(num_frames=80, size=24)
+    frames = ArrayFrames(video)
+    worker = start(lambda recipe: FakeSegmenter(recipe.frames))
+    engine = WorkerEngine(worker, Recipe("fake", frames), lambda *_: None, lambda: None)
+    session = Session(frames, engine)
+    session.add_points(1, 0, np.argwhere(truth[0] == 1)[:1])
+    qtbot.waitUntil(lambda: engine.num_waiting == 0, timeout=20_000)
+    run, ended, behind, shown = session.propagate(), [], [], []
+    first = len(session.store)
+
+    def consume(frame, box):
+        time.sleep(0.005)
+        shown.append(frame)
+        behind.append(len(session.store) - first - run.done)
+
+    session.frame_committed.connect(consume)
+    engine.drive(run, ended.append)
+    time.sleep(0.5)  # nobody listens at all
+    assert len(session.store) - first <= MAX_UNHEARD + 1
+    session.add_points(
+        1, 40, np.argwhere(truth[40] == 1)[:1]
+    )  # and a click is answered all the same
+    qtbot.waitUntil(lambda: bool(ended), timeout=60_000)
+    assert ended == [None]
+    assert set(range(1, 80)) <= set(shown)
+    assert 2 < max(behind) <= MAX_UNHEARD + 3  # the answer, and the frame in work

@@ -80,10 +80,12 @@ def _open_napari() -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; wrong input gets one line on stderr."""
     command = typer.main.get_command(app)
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        result = command.main(arguments, prog_name="napari-sam2", standalone_mode=False)
+        # Commands are told what they were called with, for the line that says how to go on.
+        result = command.main(given, prog_name="napari-sam2", standalone_mode=False, obj=given)
     except NapariSam2Error as error:
-        return _fail(str(error), WRONG_INPUT)
+        return _fail(str(error), getattr(error, "exit_code", WRONG_INPUT))
     except typer.TyperException as error:  # a usage error
         context = getattr(error, "ctx", None)
         hint = f"; see '{context.command_path} --help'" if context else ""

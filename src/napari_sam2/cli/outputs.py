@@ -51,14 +51,19 @@ class Outputs:
             _check_picture(overlay, overwrite, inputs)
         return cls(tuple((path, format) for path in out), overlay, overwrite)
 
-    @contextmanager
-    def open(self, session: Session) -> Iterator[None]:
-        """Write meanwhile what can be, and everything else once the work inside is done."""
-        from napari_sam2.io.exports import check_suits, export, format_of
-        from napari_sam2.io.exports.live import live_labels
+    def check(self, session: Session) -> None:
+        """Refuse formats that cannot hold what `session` is about, before anything is kept of it."""
+        from napari_sam2.io.exports import check_suits
 
         for path, format in self.targets:
             check_suits(path, format, session.source)
+
+    @contextmanager
+    def open(self, session: Session) -> Iterator[None]:
+        """Write meanwhile what can be, and everything else once the work inside is done."""
+        from napari_sam2.io.exports import export, format_of
+        from napari_sam2.io.exports.live import live_labels
+
         later = []
         with ExitStack() as stack:
             for path, format in self.targets:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_sam2.cli.console import counted, new_app, progress_bar
+from napari_sam2.cli.keeping import kept
 from napari_sam2.cli.options import (
     At,
     Channel,
@@ -42,6 +43,7 @@ app = new_app()
 
 @app.command()
 def run(
+    ctx: typer.Context,
     image: Annotated[
         Path,
         typer.Argument(
@@ -103,6 +105,10 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that exist.")
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where the same command was cut off."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report for a program.")
     ] = False,
@@ -129,7 +135,9 @@ def run(
     start = time.perf_counter()
     if overlay is not None:
         check_drawable(session.frames.shape)
-    with outputs.open(session):
+    outputs.check(session)
+    keeping = kept(session, out, device, ctx.obj or (), resume=resume)
+    with keeping as engine, outputs.open(session):
         propagated = _segment(work, direction)
         seconds = time.perf_counter() - start
     if overlay is not None:
@@ -152,6 +160,7 @@ def run(
             "objects": [int(object_id) for object_id in session.objects],
             "frames": len(session.frames),
             "propagated": propagated,
+            "resumed": engine.num_known,
             "blank_frames": list(session.frames.blank),
             "nonfinite_pixels": session.frames.nonfinite,
             "contested_pixels": _count_contested(session),

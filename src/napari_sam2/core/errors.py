@@ -133,6 +133,18 @@ class FileFormatError(NapariSam2Error, ValueError):
     code = "file-format"
 
 
+class StorageError(NapariSam2Error, OSError):
+    """A disk did not take what was to be written; what was there before is as it was."""
+
+    code = "storage"
+
+
+class HeldError(NapariSam2Error, OSError):
+    """Another program is working on the same file."""
+
+    code = "held"
+
+
 class OptionError(NapariSam2Error, ValueError):
     """An option has a value outside its choices."""
 

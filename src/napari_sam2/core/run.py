@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from napari_sam2.core.bases import Bases
 from napari_sam2.core.cancellation import Cancellation
@@ -24,6 +25,16 @@ class StoredFrame:
     frame: FrameIndex
     keys: Mapping[ObjectId, RecordKey]
     resume: ResumePoint = field(repr=False)
+
+
+class Journal(Protocol):
+    """Where results are written before anybody else hears of them, so that they outlive the program."""
+
+    def write(self, run: Run, result: FrameResult, records: Sequence[MaskRecord]) -> None:
+        """Keep what `run` found on a frame; called on the thread that drives the run, before the store has it.
+
+        If this raises, the frame does not count as found, and the run ends.
+        """
 
 
 class Run:
@@ -72,6 +83,7 @@ class Run:
         store: MaskStore,
         commit: Callable[[Run, StoredFrame], None],
         finish: Callable[[Run], None],
+        journal: Journal | None = None,
     ) -> None:
         self.request, self.number, self.resume = request, number, resume
         self.total = VolumePlan(request).total if request.depth else num_results(request)
@@ -82,7 +94,7 @@ class Run:
         self.standing = {item.object_id: standing[item.object_id] for item in request.objects}
         self.bases = Bases(request, model)
         self._engine, self._store = engine, store
-        self._commit, self._finish = commit, finish
+        self._commit, self._finish, self._journal = commit, finish, journal
         self.cancellation = Cancellation()
         self.is_finished = False
         self._results: Iterator[FrameResult] | None = None
@@ -121,17 +133,18 @@ class Run:
         self.cancellation.ask()
 
     def store(self, result: FrameResult) -> StoredFrame:
-        """Append a result to the store; may be called on any thread.
+        """Write a result to the journal, then append it to the store; may be called on any thread.
 
         Masks on frames that a person prompted or locked are dropped: a run never writes there.
         """
-        keys = {
-            mask.object_id: self._store.append(
-                MaskRecord.from_mask(mask, result.frame, self.number, "tracked")
-            )
+        records = [
+            MaskRecord.from_mask(mask, result.frame, self.number, "tracked")
             for mask in result.objects
             if (mask.object_id, result.frame) not in self._conditioning
-        }
+        ]
+        if self._journal is not None:
+            self._journal.write(self, result, records)
+        keys = {record.object_id: self._store.append(record) for record in records}
         return StoredFrame(result.frame, keys, result.resume)
 
     def commit(self, stored: StoredFrame) -> None:

@@ -19,7 +19,7 @@ from napari_sam2.core.masks import EMPTY_BOX, Box, union_box
 from napari_sam2.core.messages import PromptRequest, PromptResult, PropagationRequest
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts
 from napari_sam2.core.recording import ActionLog, recorded
-from napari_sam2.core.run import Run, StoredFrame, Unfinished
+from napari_sam2.core.run import Journal, Run, StoredFrame, Unfinished
 from napari_sam2.core.state import LockOrigin, Made, ObjectState, SessionState, changed_frames
 from napari_sam2.core.store import NO_RUN, MaskRecord, MaskStore
 from napari_sam2.core.table import FrameTable, OrderedFrameTable
@@ -34,6 +34,13 @@ class Timeline:
     """History, questions on their way, the run that is going on, and events; the base of `Session`.
 
     Events are emitted when everything is in place, so a listener sees the session as it is from now on.
+
+    Attributes
+    ----------
+    store : MaskStore
+        Where results are.
+    journal : Journal or None
+        Where runs that start from now on write their results first, so that they outlive the program.
     """
 
     objects_changed = Signal(description="An object came, went, or is called otherwise.")
@@ -48,6 +55,7 @@ class Timeline:
 
     def __init__(self, engine: Engine, store: MaskStore, state: SessionState) -> None:
         self._engine, self.store = engine, store
+        self.journal: Journal | None = None
         self._drafts = DraftStore(store)
         self._history = History(Entry("", state))
         self._asks, self._offers = Asks(), Offers()
@@ -264,6 +272,7 @@ class Timeline:
             store=self.store,
             commit=self._commit,
             finish=self._finish,
+            journal=self.journal,
         )
         self._log.flush("run = ")
         self._noted = self._run.done

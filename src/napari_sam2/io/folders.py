@@ -37,6 +37,11 @@ def sessions_folder() -> Path:
     return platformdirs.user_data_path("napari-sam2", appauthor=False) / "sessions"
 
 
+def runs_folder() -> Path:
+    """Return the folder of what commands have found before they are done; it need not exist."""
+    return sessions_folder().with_name("runs")
+
+
 def offline_folder() -> Path | None:
     """Return the folder with weights placed there by hand (``NAPARI_SAM2_WEIGHTS``), if one is set.
 

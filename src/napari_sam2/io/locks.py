@@ -10,10 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+_LOCKED_BYTE = 1 << 20
+"""Where Windows locks: others may not read a byte that is locked, and what is written in the file stays readable."""
+
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(file: BinaryIO) -> bool:
+    def try_lock(file: BinaryIO) -> bool:
+        """Lock an open file if nobody else has; say whether it is ours now, or the system knows no locks."""
+        file.seek(_LOCKED_BYTE)
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -26,7 +31,8 @@ else:
     _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
     """What file systems say that have no locks: some mounts of Lustre and NFS."""
 
-    def _try_lock(file: BinaryIO) -> bool:
+    def try_lock(file: BinaryIO) -> bool:
+        """Lock an open file if nobody else has; say whether it is ours now, or the system knows no locks."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -45,7 +51,7 @@ def locked(path: Path, keep_waiting: Callable[[], None], poll: float = 0.05) -> 
     Whoever uses this must stay correct where the file system ignores locks (some network shares do).
     """
     with path.open("ab") as file:
-        while not _try_lock(file):
+        while not try_lock(file):
             keep_waiting()
             time.sleep(poll)
         yield

@@ -1,16 +1,18 @@
 """Mask records as a file: every record has its own checksum, so one that verifies proves its frame.
 
-Layout: eight bytes `MAGIC`; then records, each a length and a CRC-32 of its payload (two little-endian uint32) and the
-payload: `_HEAD`, the bits of the mask, its zlib-compressed strength. What comes after a record that does not verify is
-not read: a file that was cut off loses its end and nothing else.
+It is a file of records (`io/record_format.py`) that is written once. A record is `_HEAD`, the bits of the mask, its
+zlib-compressed strength. Files of an earlier kind (`OLD_MAGIC`: length, CRC-32 and content, one after the other) are
+read up to the first record that does not verify.
 """
 
 from __future__ import annotations
 
 import math
+import secrets
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,11 +21,11 @@ from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.masks import Box
 from napari_sam2.core.saved import KeptMask
 from napari_sam2.core.store import MaskRecord, Provenance
+from napari_sam2.io.record_format import GENERATION, MAX_RECORD, Kind, framed, header, read_records
 
-MAGIC = b"NSAM2MK1"
+KIND = Kind(b"SAM2kept", "file of masks")
 
-MAX_RECORD = 256 << 20
-"""Bytes of a payload; a larger one is not read."""
+OLD_MAGIC = b"NSAM2MK1"
 
 _PREFIX = struct.Struct("<II")
 # object, frame, rank, run; box; view (-1: none); anchor, start (-1: none); score, iou; provenance; bytes of bits
@@ -31,20 +33,26 @@ _HEAD = struct.Struct("<IIiI 4I 4i 2q 2d B I")
 _PROVENANCES: tuple[Provenance, ...] = ("prompt", "mask", "tracked")
 
 
-def write_masks(file: BinaryIO, masks: Iterable[KeptMask]) -> int:
-    """Write a whole file of records, and return how many there are."""
-    file.write(MAGIC)
-    count = 0
-    for mask in masks:
-        payload = pack_mask(mask)
-        file.write(_PREFIX.pack(len(payload), zlib.crc32(payload)))
-        file.write(payload)
-        count += 1
-    return count
+@dataclass(frozen=True, slots=True)
+class FoundMasks:
+    """What a file of masks holds. `generation`: by which it is known again; `num_damaged`: places that are lost."""
+
+    masks: tuple[KeptMask, ...]
+    generation: bytes | None
+    num_damaged: int
 
 
-def read_masks(path: Path, shape: tuple[int, int]) -> Iterator[KeptMask]:
-    """Yield the records of a file, of frames of `shape` (Y, X), up to the first that does not verify.
+def write_masks(file: BinaryIO, masks: Iterable[KeptMask]) -> bytes:
+    """Write a whole file of records, and return its generation: bytes by which it is known again."""
+    generation = secrets.token_bytes(GENERATION)
+    file.write(header(KIND, generation))
+    for number, mask in enumerate(masks):
+        file.write(framed(number, pack_mask(mask)))
+    return generation
+
+
+def read_masks(path: Path, shape: tuple[int, int]) -> FoundMasks:
+    """Return the records of a file, of frames of `shape` (Y, X), that verify; damage costs no more than it hits.
 
     Raises
     ------
@@ -53,12 +61,18 @@ def read_masks(path: Path, shape: tuple[int, int]) -> Iterator[KeptMask]:
     """
     try:
         with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise FileFormatError(f"{path} is no file of masks", kept="no mask was read")
-            while (mask := _next(file, shape)) is not None:
-                yield mask
+            if file.read(len(OLD_MAGIC)) == OLD_MAGIC:
+                return FoundMasks(tuple(_old_records(file, shape)), None, 0)
+        generation, records, num_damaged = read_records(path, KIND)
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read: {error.strerror}") from error
+    masks = [mask for _, content in records if (mask := unpack_mask(content, shape)) is not None]
+    return FoundMasks(tuple(masks), generation, num_damaged + len(records) - len(masks))
+
+
+def _old_records(file: BinaryIO, shape: tuple[int, int]) -> Iterable[KeptMask]:
+    while (mask := _next(file, shape)) is not None:
+        yield mask
 
 
 def _next(file: BinaryIO, shape: tuple[int, int]) -> KeptMask | None:

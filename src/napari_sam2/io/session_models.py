@@ -230,11 +230,16 @@ class FingerprintModel(StrictModel):
 
 
 class MasksModel(StrictModel):
-    """The file of masks beside the session file: its name, its SHA-256, and the order of runs."""
+    """The file of masks beside the session file: its name, its SHA-256, the order of runs, and how many masks it has.
+
+    `id`: of its header, by which it is known although some of its masks are damaged.
+    """
 
     file: Annotated[str, Field(pattern=r"^[^/\\:\x00-\x1f]{1,255}$")]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     ranks: tuple[tuple[Id, Annotated[int, Field(ge=0, lt=1 << 31)]], ...] = ()
+    id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+    count: Annotated[int, Field(ge=0)] | None = None
 
 
 class ExistingModel(StrictModel):

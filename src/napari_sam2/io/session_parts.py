@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -16,9 +16,10 @@ from napari_sam2.core.ids import ObjectId
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.saved import Kept
 from napari_sam2.core.sources import ImageSource
+from napari_sam2.io.atomic import put_in_place, unfinished
 from napari_sam2.io.folders import with_home, without_home
 from napari_sam2.io.generations import masks_of_previous
-from napari_sam2.io.mask_records import read_masks, write_masks
+from napari_sam2.io.mask_records import FoundMasks, read_masks, write_masks
 from napari_sam2.io.session_models import MasksModel, SourceModel
 
 logger = logging.getLogger(__name__)
@@ -112,41 +113,77 @@ def write_kept(path: Path, kept: Kept) -> dict[str, Any]:
 
     The name holds a part of the content's hash, so the masks of an earlier session file stay until it is replaced.
     """
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{_stem(path)}{MASKS_SUFFIX}")
+    name = f"{_stem(path)}{MASKS_SUFFIX}"
+    temporary = unfinished(path.with_name(name))
     try:
         with temporary.open("xb") as file:
-            write_masks(file, kept.masks)
+            generation = write_masks(file, kept.masks)
             file.flush()
             os.fsync(file.fileno())
         sha256 = _hash(temporary)
         final = path.with_name(f"{_stem(path)}.{sha256[:12]}{MASKS_SUFFIX}")
-        os.replace(temporary, final)
+        put_in_place(temporary, final)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     ranks = sorted((int(key), rank) for key, rank in kept.ranks.items())
-    return {"file": final.name, "sha256": sha256, "ranks": ranks}
+    return {
+        "file": final.name,
+        "sha256": sha256,
+        "ranks": ranks,
+        "id": generation.hex(),
+        "count": len(kept.masks),
+    }
+
+
+def mask_files(path: Path) -> list[Path]:
+    """Return all files of masks that belong, or belonged, to a session file."""
+    return list(path.parent.glob(f"{escape(_stem(path))}.????????????{MASKS_SUFFIX}"))
 
 
 def remove_older_masks(path: Path, current: str | None) -> None:
-    """Remove files of masks that belonged to earlier versions of a session file, but the one before."""
+    """Remove files of masks of earlier versions of a session file, but the one before; one that stays does no harm."""
     needed = masks_of_previous(path)
-    for other in path.parent.glob(f"{escape(_stem(path))}.????????????{MASKS_SUFFIX}"):
+    for other in mask_files(path):
         if other.name != current and other.name not in needed:
-            other.unlink(missing_ok=True)
+            with suppress(OSError):
+                other.unlink(missing_ok=True)
 
 
 def read_kept(path: Path, model: MasksModel, shape: tuple[int, int]) -> tuple[Kept | None, str]:
-    """Return the masks that belong to a session file, or None and a sentence why they are not there."""
+    """Return the masks that belong to a session file, and a sentence about those that are not there any more.
+
+    None if there are none, or if the file is not the one that was written with the session file.
+    """
     file = path.with_name(model.file)
     if not file.is_file():
         return None, f"the masks of {path.name} ({file.name}) are not beside it"
     try:
-        if _hash(file) != model.sha256:
-            return None, f"the masks of {path.name} ({file.name}) are damaged"
-        masks = tuple(read_masks(file, shape))
+        is_whole = _hash(file) == model.sha256
+        found = read_masks(file, shape)
     except (OSError, FileFormatError) as error:
         return None, f"the masks of {path.name} cannot be read: {error}"
-    return Kept(masks, {ObjectId(key): rank for key, rank in model.ranks}), ""
+    if not (is_whole or _is_known(found, model)):
+        return None, f"the masks of {path.name} ({file.name}) are damaged"
+    kept = Kept(found.masks, {ObjectId(key): rank for key, rank in model.ranks})
+    return kept, "" if is_whole else _losses(path, file, found, model)
+
+
+def _is_known(found: FoundMasks, model: MasksModel) -> bool:
+    """Say whether a damaged file is the one that a session file means: by its header, or by its name without one."""
+    if model.id is None or not found.masks:
+        return False
+    return found.generation is None or found.generation.hex() == model.id
+
+
+def _losses(path: Path, file: Path, found: FoundMasks, model: MasksModel) -> str:
+    lost = max((model.count or 0) - len(found.masks), 0)
+    if not lost:
+        logger.warning("%s is damaged in a place that holds no mask", file)
+        return ""
+    return (
+        f"{lost} of the {model.count} masks of {path.name} ({file.name}) are damaged and left out"
+    )
 
 
 def _stem(path: Path) -> str:

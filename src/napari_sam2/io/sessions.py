@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
+import hashlib
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,40 +17,43 @@ from pydantic import ValidationError
 
 from napari_sam2 import __version__
 from napari_sam2.core.axes import StackView
-from napari_sam2.core.errors import FileFormatError, ImageError, NapariSam2Error
+from napari_sam2.core.errors import FileFormatError, NapariSam2Error
 from napari_sam2.core.fingerprint import Fingerprint
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
-from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.label_stack import PackedLabels
 from napari_sam2.core.masks import PackedMask
 from napari_sam2.core.objects import PLAIN
 from napari_sam2.core.options import InferenceOptions
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
-from napari_sam2.core.saved import Kept, SavedSession
+from napari_sam2.core.saved import SavedSession
 from napari_sam2.core.state import Lock
 from napari_sam2.core.validation import check_mask
 from napari_sam2.io.atomic import replacing
-from napari_sam2.io.folders import with_home, without_home
+from napari_sam2.io.failures import storing
+from napari_sam2.io.folders import with_home
 from napari_sam2.io.generations import advice, keep_previous
+from napari_sam2.io.journal import read_since
 from napari_sam2.io.json_files import parse, read_json
-from napari_sam2.io.prompts import FilePrompt, PromptFile, infos_to_json, parse_prompts
+from napari_sam2.io.prompts import FilePrompt, PromptFile, parse_prompts
+from napari_sam2.io.recovery import Stack, regain
+from napari_sam2.io.session_file import ImageFacts, ModelFacts, SessionFile
 from napari_sam2.io.session_models import (
     SCHEMA,
     ExistingModel,
     PromptModel,
     SessionModel,
-    options_model,
 )
 from napari_sam2.io.session_parts import (
     MASKS_SUFFIX,
-    ImagePlace,
-    place_content,
     place_of,
     read_kept,
     remove_older_masks,
     write_kept,
 )
+from napari_sam2.io.session_text import to_text
+
+__all__ = ["ImageFacts", "ModelFacts", "SessionFile", "read_session", "write_session"]
 
 MAX_BYTES = 256 << 20
 """Of a session file."""
@@ -58,99 +62,59 @@ MAX_MASKS = 1 << 33
 """Pixels of all masks of a file together; a gigabyte when they are unpacked."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """By what an image is known again: `shape` (T, Y, X), pixel type, colours or not."""
-
-    shape: tuple[int, int, int]
-    dtype: str
-    is_rgb: bool = False
-
-    @classmethod
-    def of(cls, frames: FrameSource) -> ImageFacts:
-        """Return the facts of a stack."""
-        return cls((len(frames), *frames.shape), frames.dtype.name, frames.is_rgb)
-
-    def check(self, frames: FrameSource) -> None:
-        """Refuse a stack of another shape or type with an `ImageError`."""
-        if self != ImageFacts.of(frames):
-            raise ImageError(
-                f"the session was made on an image of {self}, and this one is {ImageFacts.of(frames)}",
-                remedy="open the image that it was made on",
-            )
-
-    def __str__(self) -> str:
-        colours = ", RGB" if self.is_rgb else ""
-        return f"{' x '.join(map(str, self.shape))} {self.dtype}{colours}"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """The network that was used: its name or file, and the SHA-256 of its weights, if it is known."""
-
-    name: str
-    sha256: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SessionFile:
-    """What a session file says.
-
-    `saved`: what a person made, for `Session.reopen`; `axis`: the frame axis, None for a single image. All that the
-    masks depend on besides is None where the file does not say it, as in prompt files. `place`: the image;
-    `kept`: the masks, where they are known; `log`: the actions so far; `notice`: what a person should know of the file.
-    """
-
-    saved: SavedSession
-    axis: int | None
-    image: ImageFacts | None = None
-    stack_view: StackView | None = None
-    mapping: IntensityMapping | None = None
-    options: InferenceOptions | None = None
-    model: ModelFacts | None = None
-    place: ImagePlace | None = None
-    fingerprint: Fingerprint | None = None
-    kept: Kept | None = field(default=None, repr=False)
-    log: tuple[str, ...] = field(default=(), repr=False)
-    notice: str = ""
-
-
-def write_session(path: str | Path, file: SessionFile) -> None:
+def write_session(
+    path: str | Path, file: SessionFile, announce: Callable[[str], None] | None = None
+) -> None:
     """Write a session file; it appears whole or not at all. An earlier one is kept as its previous version.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+    file : SessionFile
+        What it says.
+    announce : callable, optional
+        Gets the SHA-256 of the file before it takes the place of an earlier one; see `io.journal`.
 
     Raises
     ------
     FileFormatError
-        If it would be larger than `read_session` reads, or cannot be written.
+        If it would be larger than `read_session` reads.
+    StorageError
+        If it cannot be written.
     """
     path = Path(path).expanduser().absolute()
+    with storing(path, "an earlier file was left as it was"):
+        _write(path, file, announce)
+
+
+def _write(path: Path, file: SessionFile, announce: Callable[[str], None] | None) -> None:
     before = set(path.parent.glob(f"*{MASKS_SUFFIX}"))
+    masks = None if file.kept is None else write_kept(path, file.kept)
     try:
-        masks = None if file.kept is None else write_kept(path, file.kept)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    data = _to_text(file, path, masks).encode("utf-8")
+        data = _text_to_write(file, path, masks)
+        keep_previous(path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+            if announce is not None:
+                announce(hashlib.sha256(data).hexdigest())
+    except BaseException:
+        if masks is not None and (written := path.with_name(masks["file"])) not in before:
+            with suppress(OSError):
+                written.unlink(missing_ok=True)
+        raise
+    remove_older_masks(path, None if masks is None else masks["file"])
+
+
+def _text_to_write(file: SessionFile, path: Path, masks: dict[str, Any] | None) -> bytes:
+    data = to_text(file, path, masks).encode("utf-8")
     if len(data) > MAX_BYTES:
         raise FileFormatError(
             f"the session would take {len(data) >> 20} MiB, and at most {MAX_BYTES >> 20} MiB are read",
             kept=f"{path.name} was left as it was",
             remedy="leave out the labels that were there before, and keep them in a file of their own",
         )
-    keep_previous(path)
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
-    except OSError as error:
-        if masks is not None and (written := path.with_name(masks["file"])) not in before:
-            written.unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
-    remove_older_masks(path, None if masks is None else masks["file"])
-
-
-def _unwritable(path: Path, error: OSError) -> FileFormatError:
-    return FileFormatError(
-        f"{path} cannot be written: {error.strerror}", kept="an earlier file was left as it was"
-    )
+    return data
 
 
 def read_session(path: str | Path, frames: FrameSource | None = None) -> SessionFile:
@@ -183,7 +147,7 @@ def read_session(path: str | Path, frames: FrameSource | None = None) -> Session
     if frames is not None:
         image.check(frames)
     try:
-        return _from_model(path, model, image)
+        return _with_journal(path, text, _from_model(path, model, image))
     except ValueError as error:
         what = error.what if isinstance(error, NapariSam2Error) else str(error)
         raise FileFormatError(f"{path}: {what}", remedy=advice(path) or _DAMAGED) from error
@@ -201,89 +165,6 @@ def _refuse_newer(path: Path, content: Any) -> None:
 
 
 _DAMAGED = "the file is damaged, or was changed by hand; take an earlier copy of it"
-
-
-# To text
-
-
-def _to_text(file: SessionFile, path: Path, masks: dict[str, Any] | None) -> str:
-    """Return the text of a file: a line for each prompt, so that two files can be compared by eye."""
-    content = _content(file, path.parent, masks)
-    lines = [f'"{key}": {_value_text(value)}' for key, value in content.items()]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def _value_text(value: Any) -> str:
-    if isinstance(value, list) and value:
-        return "[\n " + ",\n ".join(map(_line, value)) + "\n]"
-    return _line(value)
-
-
-def _line(value: Any) -> str:
-    return json.dumps(value, separators=(", ", ": "), allow_nan=False)
-
-
-def _content(file: SessionFile, folder: Path, masks: dict[str, Any] | None) -> dict[str, Any]:
-    if file.image is None or file.stack_view is None:
-        raise FileFormatError("a session is saved with the image that it was made on")
-    saved, view, facts = file.saved, file.stack_view, file.model
-    said = [PromptModel.of(item.object_id, one) for item in saved.prompts for one in item.frames]
-    content = {
-        "schema": SCHEMA,
-        "version": __version__,
-        "image": {
-            "shape": file.image.shape,
-            "dtype": file.image.dtype,
-            "rgb": file.image.is_rgb,
-        },
-        "axis": view.frame_axis,
-        "view": _view_content(view),
-        "mapping": _mapping_content(file.mapping),
-        "options": None if file.options is None else options_model(file.options).model_dump(),
-        "model": None
-        if facts is None
-        else {"name": without_home(facts.name), "sha256": facts.sha256},
-        "overlap": saved.overlap,
-        "highest_object": saved.highest_id,
-        "objects": list(_objects_content(saved)),
-        "prompts": [model.model_dump(exclude_defaults=True) for model in said],
-        "locks": [
-            {"object": lock.object_id, "frame": lock.frame, "tracked": lock.from_tracking}
-            for lock in saved.locks
-        ],
-        "existing": _existing_content(saved),
-        "source": None if file.place is None else place_content(file.place, folder),
-        "fingerprint": None if file.fingerprint is None else asdict(file.fingerprint),
-        "masks": masks,
-        "log": list(file.log) or None,
-    }
-    return {key: value for key, value in content.items() if key == "axis" or value is not None}
-
-
-def _view_content(view: StackView) -> dict[str, Any]:
-    content = {"rows": view.row_axis, "columns": view.column_axis, "fixed": view.fixed}
-    return {**content, "volumes": (view.volume_axis, view.depth)} if view.depth else content
-
-
-def _mapping_content(mapping: IntensityMapping | None) -> dict[str, Any] | None:
-    if mapping is None:
-        return None
-    return {"low": mapping.low, "high": mapping.high, "provenance": mapping.provenance}
-
-
-def _objects_content(saved: SavedSession) -> Iterator[dict[str, Any]]:
-    for object_id in sorted({item.object_id for item in saved.prompts} | set(saved.infos)):
-        (content,) = infos_to_json({object_id: saved.infos.get(object_id, PLAIN)})
-        rank = saved.ranks.get(object_id)
-        yield content if rank is None else {**content, "rank": rank}
-
-
-def _existing_content(saved: SavedSession) -> dict[str, Any] | None:
-    labels = saved.existing
-    if labels is None:
-        return None
-    frames = [base64.b64encode(frame).decode("ascii") for frame in labels.packed]
-    return {"dtype": labels.dtype.str, "protect": saved.protects_existing, "frames": frames}
 
 
 # From text
@@ -308,6 +189,24 @@ def _from_model(path: Path, model: SessionModel, image: ImageFacts) -> SessionFi
         model.log,
         notice,
     )
+
+
+def _with_journal(path: Path, text: bytes, file: SessionFile) -> SessionFile:
+    """Return what a session file says with what its journal adds; a journal that cannot be read is told of."""
+    assert file.image is not None
+    assert file.stack_view is not None
+    shape = file.image.shape
+    try:
+        since = read_since(path, hashlib.sha256(text).hexdigest(), shape[1:])
+    except FileFormatError as error:
+        notice = f"{error.what}; what was found since the session was saved is not there"
+        return replace(file, notice=". ".join(filter(None, (file.notice, notice))))
+    if not (since.frames or since.mark.run):
+        return file
+    stack = Stack(shape[0], file.stack_view.depth, file.mapping)
+    found = regain(file.saved, file.kept, file.log, since, stack)
+    kept = found.kept if found.num_frames or file.kept is not None else None
+    return replace(file, kept=kept, log=found.log, num_regained=found.num_frames)
 
 
 def _view(model: SessionModel) -> StackView:

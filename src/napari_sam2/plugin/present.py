@@ -69,6 +69,7 @@ def _with_session(binding: Binding, controller: Controller, common: dict[str, ob
         source_kind=source.kind,
         notice=MEDICAL_NOTICE if source.is_medical else "",
         offer=controller.session_files.offer,
+        unsaved=controller.session_files.unsaved,
         undo_action=session.undo_action,
         redo_action=session.redo_action,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from napari_sam2.core.options import InferenceOptions
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.snapshot import Snapshot
 from napari_sam2.core.sources import ImageSource
+from napari_sam2.io.journal import Mark
 from napari_sam2.io.session_parts import ImagePlace, is_local
 from napari_sam2.io.sessions import ImageFacts, ModelFacts, SessionFile, write_session
 from napari_sam2.io.weights import weights_sha256
@@ -34,21 +36,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A session at one moment, with what was chosen for it then."""
+    """A session at one moment, with what was chosen for it then, and how far it has what the journal has."""
 
     snapshot: Snapshot
     placement: Placement
     mapping: IntensityMapping | None
     model: str
     options: InferenceOptions
+    mark: Mark
 
     @classmethod
-    def of(cls, binding: Binding, settings: PluginSettings) -> Moment:
-        """Return the present moment; on the main thread, and at once."""
+    def of(cls, binding: Binding, settings: PluginSettings, mark: Mark) -> Moment:
+        """Return the present moment; on the main thread, and at once. `mark`: of the journal, made just before."""
         placement = placement_of(binding.image)
         mapping = mapping_of(binding)
         snapshot = binding.session.snapshot()
-        return cls(snapshot, placement, mapping, settings.model, settings.options)
+        return cls(snapshot, placement, mapping, settings.model, settings.options, mark)
 
 
 class Writer:
@@ -69,10 +72,10 @@ class Writer:
         self._known: tuple[ImageSource, Fingerprint] | None = None
         self._lock = threading.Lock()
 
-    def write(self, path: Path, moment: Moment) -> None:
+    def write(self, path: Path, moment: Moment, announce: Callable[[str], None]) -> None:
         """Write a session file; errors as of `write_session`, and `FrameReadError` for the image."""
         with self._lock:
-            write_session(path, self._file(moment))
+            write_session(path, self._file(moment), announce)
 
     def _file(self, moment: Moment) -> SessionFile:
         if self._known is None:

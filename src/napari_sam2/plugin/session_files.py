@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.errors import ImageError, NapariSam2Error
 from napari_sam2.core.saved import Kept
+from napari_sam2.io.autosaved import Summary, set_aside, summary_of
+from napari_sam2.io.failures import storing
 from napari_sam2.io.sessions import SessionFile, read_session
 from napari_sam2.io.weights import resolve, weights_sha256
 from napari_sam2.plugin import choices
-from napari_sam2.plugin.autosave import Autosave, in_words, moment_of, remove_session
+from napari_sam2.plugin.autosave import Autosave, in_words, moment_of, sweep_sessions
 from napari_sam2.plugin.contrasting import show
 from napari_sam2.plugin.layers import MARK
 from napari_sam2.plugin.saving import path_of
@@ -32,10 +34,23 @@ TO_OPEN = "session"
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A session of the image that was saved by itself: where, and when in words."""
+    """A session of the image that was saved by itself: where, when in words, and what is in it."""
 
     path: Path
     when: str
+    summary: Summary
+
+    @classmethod
+    def of(cls, path: Path) -> Offer:
+        """Look what is offered."""
+        return cls(path, in_words(moment_of(path), datetime.now()), summary_of(path))
+
+    @property
+    def question(self) -> str:
+        """What a person is asked."""
+        found = f" ({self.summary})" if str(self.summary) else ""
+        asked = f"Restore the session of {self.when}{found}?"
+        return f"napari ended without closing it. {asked}" if self.summary.was_cut_off else asked
 
 
 class SessionFiles:
@@ -63,9 +78,8 @@ class SessionFiles:
         )
         has_begun = not binding.session.snapshot().is_empty or binding.session.undo_action
         earlier = [] if has_begun else self._autosave.earlier()
-        self._offer = None
-        if earlier:
-            self._offer = Offer(earlier[0], in_words(moment_of(earlier[0]), datetime.now()))
+        sweep_sessions()
+        self._offer = Offer.of(earlier[0]) if earlier else None
 
     def leave(self, binding: Binding) -> None:
         """Save what is not saved yet, and follow the session no more."""
@@ -76,10 +90,19 @@ class SessionFiles:
 
     def _on_autosave_failed(self, error: NapariSam2Error) -> None:
         self._controller.message = Message(
-            f"The session cannot be saved by itself: {error.what}. Go on, and save it elsewhere.",
+            f"The session cannot be saved by itself: {error.what}. Go on: it is tried again, "
+            "and Save session… can put it elsewhere.",
             "warning",
         )
         self._controller.tell()
+
+    @property
+    def unsaved(self) -> str:
+        """Why the session is not on the disk as it is now, and what can be done; "" if it is."""
+        error = None if self._autosave is None else self._autosave.error
+        if error is None:
+            return ""
+        return f"Not saved: {error.what}. Save session… can put a copy elsewhere."
 
     # Saving
 
@@ -111,7 +134,7 @@ class SessionFiles:
         session = self._controller.session
         if self._offer is None or session is None or session.undo_action:
             return ""
-        return f"Restore the session of {self._offer.when}?"
+        return self._offer.question
 
     def restore(self) -> None:
         """Go on with the session that is offered."""
@@ -120,11 +143,14 @@ class SessionFiles:
             self.open(offer.path, binding.image)
 
     def discard(self) -> None:
-        """Remove the session that is offered."""
+        """Put the session that is offered aside; a copy stays for a while, should that have been a mistake."""
         offer, self._offer = self._offer, None
         if offer is not None:
             with self._controller.reporting():
-                remove_session(offer.path)
+                with storing(offer.path, "the earlier session is still there"):
+                    backup = set_aside(offer.path)
+                text = f"Discarded. A copy is kept for a while: {backup}"
+                self._controller.message = Message(text, "done")
 
     # Opening
 
@@ -151,7 +177,7 @@ class SessionFiles:
             notes += _take_up(binding, file, is_current=not notes)
             self._offer = None
             controller.activate(max(binding.session.objects, default=1))
-            controller.message = _said(path, binding, notes)
+            controller.message = _said(path, binding, notes, file.num_regained)
 
     def _use_model(self, file: SessionFile) -> list[str]:
         """Choose the model of a session; return why masks are out of date, if that cannot be."""
@@ -209,9 +235,11 @@ def _listed(frames: tuple[int, ...]) -> str:
     return ", ".join(map(str, frames))
 
 
-def _said(path: Path, binding: Binding, notes: list[str]) -> Message:
+def _said(path: Path, binding: Binding, notes: list[str], num_regained: int) -> Message:
     count = len(binding.session.objects)
     opened = f"{path.name}: {count} object{'s' * (count != 1)}."
+    if num_regained:
+        opened += f" {num_regained} frame{'s' * (num_regained != 1)} found after it was saved are there, too."
     if not notes:
         return Message(f"{opened} Everything is as it was.", "done")
     return Message(f"{opened} {'. '.join(notes)}; propagate again.", "warning")

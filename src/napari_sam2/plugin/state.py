@@ -81,7 +81,8 @@ class DockState:
     was stopped and can be resumed. `scope`: what the next run is about; `overlap`: who wins where masks overlap.
     `frame`: the one that is shown; `marks`: how all frames of the active object stand; `log`: all actions as
     Python; `export_suggestion`: a name for files of results; `source_kind`: the format of the image; `notice`: what
-    is to be known about images of that kind. `offer`: the question whether to go on with an earlier session.
+    is to be known about images of that kind. `offer`: the question whether to go on with an earlier session;
+    `unsaved`: why the session is not on the disk.
     """
 
     message: Message
@@ -122,3 +123,4 @@ class DockState:
     notice: str = ""
     has_session: bool = field(default=False)
     offer: str = ""
+    unsaved: str = ""

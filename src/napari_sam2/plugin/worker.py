@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.errors import NapariSam2Error
 from napari_sam2.core.messages import FrameResult, PromptRequest, PropagationRequest, ResumePoint
-from napari_sam2.core.run import Run
+from napari_sam2.core.run import Run, StoredFrame
 from napari_sam2.core.segmenter import Segmenter
 from napari_sam2.plugin.ahead import AheadJob, IdleWork, Outlook
 from napari_sam2.plugin.recipe import Recipe, as_ours
@@ -82,6 +82,9 @@ class CallJob:
 
 Job = LoadJob | AskJob | RunJob | CallJob | AheadJob
 
+MAX_UNHEARD = 16
+"""Frames of a run that the window has not heard of yet; the worker then waits for it."""
+
 _NOBODY = 0
 """Number of jobs to which nobody waits for a reply."""
 
@@ -117,6 +120,7 @@ class SafeWorker:
         self._jobs: deque[tuple[int, Job]] = deque()
         self._has_news = threading.Condition()
         self._is_stopping = threading.Event()
+        self._num_unheard = 0
         self._last_job = _NOBODY
         self._idle = IdleWork()
         self._segmenter: tuple[Recipe, Segmenter] | None = None
@@ -222,6 +226,8 @@ class SafeWorker:
                 self._mailbox.left.emit()
 
     def _hand_over(self, reply: Reply) -> None:
+        if isinstance(reply.value, StoredFrame):
+            self._note_heard()
         handler = (
             self._handlers.pop(reply.job, None) if reply.is_last else self._handlers.get(reply.job)
         )
@@ -294,13 +300,30 @@ class SafeWorker:
         results = segmenter.propagate(run.request, run.resume, run.cancellation)
         try:
             for result in results:
-                self._post(Reply(number, "frame", run.store(result)))
+                stored = run.store(result)
+                self._wait_for_room(run)
+                self._post(Reply(number, "frame", stored))
                 if run.is_cancelled or self._should_stop():
                     break
                 self._answer_what_waits()
         finally:
             _close(results)
         self._post(Reply(number, "end"))
+
+    def _wait_for_room(self, run: Run) -> None:
+        """Wait while the window is so far behind that more frames would only pile up; clicks are answered meanwhile."""
+        while self._num_unheard >= MAX_UNHEARD and not (run.is_cancelled or self._should_stop()):
+            self._answer_what_waits()
+            with self._has_news:
+                if self._num_unheard >= MAX_UNHEARD:
+                    self._has_news.wait(0.1)
+        with self._has_news:
+            self._num_unheard += 1
+
+    def _note_heard(self) -> None:
+        with self._has_news:
+            self._num_unheard -= 1
+            self._has_news.notify()
 
     def _answer_what_waits(self) -> None:
         while (item := self._next_question()) is not None:

@@ -27,7 +27,7 @@ _PREFERRED = {"nifti": "NIfTI (*.nii.gz)", "dicom": "DICOM segmentation (*.dcm)"
 
 
 class FilesPanel(Panel):
-    """Two buttons that ask where, and the notice that medical images come with.
+    """Two buttons that ask where, the notice that medical images come with, and why the session is not saved.
 
     Parameters
     ----------
@@ -46,7 +46,9 @@ class FilesPanel(Panel):
             "Export\u2026", tip="Save labels, masks or measurements for other programs"
         )
         self.notice = label("", "notice", wraps=True)
+        self.unsaved = label("", "notice", wraps=True)
         self.column.addLayout(side_by_side(self.save, self.export))
+        self.column.addWidget(self.unsaved)
         self.column.addWidget(self.notice)
         self.suggestion: Path | None = None
         self._kind = ""
@@ -60,6 +62,8 @@ class FilesPanel(Panel):
         self.export.setEnabled(bool(state.objects) and state.can_export)
         self.notice.setText(state.notice)
         self.notice.setVisible(bool(state.notice))
+        self.unsaved.setText(state.unsaved)
+        self.unsaved.setVisible(bool(state.unsaved))
         self.setVisible(state.has_session)
 
     def _choose(self) -> None:
