@@ -85,6 +85,12 @@ class OutOfMemoryError(NapariSam2Error, MemoryError):
     code = "out-of-memory"
 
 
+class DeviceLostError(NapariSam2Error, OSError):
+    """A graphics card answers nothing any more in this process; it is not tried again."""
+
+    code = "device-lost"
+
+
 class CheckpointError(NapariSam2Error, ValueError):
     """A weights file cannot be used."""
 

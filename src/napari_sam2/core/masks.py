@@ -14,6 +14,9 @@ Box = tuple[int, int, int, int]
 
 EMPTY_BOX: Box = (0, 0, 0, 0)
 
+NO_OPINION = 0.0
+"""Object score of what the model could not answer about: neither visible nor absent."""
+
 
 def bounding_box(mask: np.ndarray) -> Box:
     """Return the smallest box that holds all true pixels of `mask` (Y, X), or `EMPTY_BOX`."""
@@ -131,6 +134,12 @@ class ObjectMask:
         if view is not None and box != EMPTY_BOX:
             box = moved_box(box, view[:2])
         return cls(object_id, box, crop.copy(), float(object_score), float(iou), strength, view)
+
+    @classmethod
+    def unanswered(cls, object_id: ObjectId) -> ObjectMask:
+        """Return what stands for an object about which the model gave no usable answer: nothing, and no opinion."""
+        nothing = np.zeros((0, 0), bool)
+        return cls(object_id, EMPTY_BOX, nothing, NO_OPINION, 0.0, nothing.astype(np.uint8))
 
     def to_array(self, shape: tuple[int, int]) -> np.ndarray:
         """Return the frame-sized mask (Y, X), bool."""

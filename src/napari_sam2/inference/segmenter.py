@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,7 +35,9 @@ from napari_sam2.inference.embeddings import DEFAULT_BUDGET
 from napari_sam2.inference.encoder import FrameEncoder
 from napari_sam2.inference.focus import SEARCHED, Focus, Side, Trail, centre_of
 from napari_sam2.inference.memory import MemoryEntry, Selection, select, window_of
+from napari_sam2.inference.memory_ladder import MemoryLadder
 from napari_sam2.inference.postprocess import fill_holes
+from napari_sam2.inference.soundness import soundly
 from napari_sam2.inference.step import StepOutput, absent, condition, decode, remember
 from napari_sam2.inference.stopping import StoppedError, stoppable
 from napari_sam2.inference.transforms import to_view_logits
@@ -72,6 +75,10 @@ class Pass:
         trail = self.trail.missed() if box == EMPTY_BOX else self.trail.seen(box)
         return Pass(self.anchor, self.is_reverse, trail, window)
 
+    def past_noise(self) -> Pass:
+        """Return the pass after a frame on which nothing could be said: nothing is remembered of it."""
+        return Pass(self.anchor, self.is_reverse, self.trail.missed(), self.recent)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slot:
@@ -88,10 +95,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """What a slot's view showed. `output`: as it is remembered; `mask`: as it is shown, holes filled."""
+    """What a slot's view showed. `output`: as it is remembered, None if it was noise; `mask`: shown, holes filled."""
 
     slot: Slot
-    output: StepOutput
+    output: StepOutput | None
     mask: ObjectMask
 
     @property
@@ -140,6 +147,7 @@ class Sam2Segmenter:
         config = self._network.config
         self._focus = Focus(frames.shape, config.image_size, config.stride, options.focus)
         self.mapping, self._cache_bytes = mapping, cache_bytes
+        self._ladder = MemoryLadder(self._policy.compute, options.slots_per_step, self._drop_caches)
         self._take_up(mapping)
 
     def _look_through(self, mapping: IntensityMapping | None) -> None:
@@ -153,13 +161,22 @@ class Sam2Segmenter:
         self._encoder = FrameEncoder(network, self._frames, mapping, device, self._cache_bytes)
         self._conditioner = Conditioner(network, self._encoder, self._focus, self._options, device)
 
+    def _drop_caches(self) -> None:
+        """Forget what can be computed again, and keep half as much from now on."""
+        self._cache_bytes //= 2
+        self._take_up(self._encoder.mapping)
+
     def prompt(self, request: PromptRequest) -> PromptResult:
         """Return the mask of one object on its prompted frame, and the candidates not chosen."""
         with torch.inference_mode(), self._policy.autocast():
             self._look_through(request.mapping)
-            answer = self._conditioner.answer(request.prompts)
-            mask = self._answered(request.object_id, answer)
-            candidates = self._candidates(request.object_id, answer)
+            doing = f"answering a prompt on frame {request.prompts.frame}"
+            return self._ladder.climb(doing, partial(self._answer, request))
+
+    def _answer(self, request: PromptRequest) -> PromptResult:
+        answer = self._conditioner.answer(request.prompts)
+        mask = self._answered(request.object_id, answer)
+        candidates = self._candidates(request.object_id, answer)
         return PromptResult(request.generation, request.prompts.frame, mask, candidates)
 
     def propagate(
@@ -181,7 +198,8 @@ class Sam2Segmenter:
                 # Clicks that came in between may have looked through another mapping.
                 self._look_through(request.mapping)
                 with self._working(cancellation):
-                    masks = self._step(planned, conditioning, passes)
+                    step = partial(self._step, planned, conditioning, passes)
+                    masks = self._ladder.climb(f"tracking frame {planned.frame}", step)
             except StoppedError:
                 return
             state = ResumePoint(number, dict(passes))
@@ -237,26 +255,37 @@ class Sam2Segmenter:
         conditioning: Mapping[ObjectId, ObjectPrompts],
         passes: dict[ObjectId, Pass],
     ) -> tuple[ObjectMask, ...]:
-        """Track all objects of one planned frame; `passes` is brought up to date."""
-        slots = []
+        """Track all objects of one planned frame; `passes` is brought up to date, or left alone by an error."""
+        slots, moved = [], dict(passes)
         for track in planned.tracks:
             prompts = conditioning[track.object_id].around(planned.frame)
-            current = passes.get(track.object_id)
+            current = moved.get(track.object_id)
             if current is None or not current.is_of(track, planned.is_reverse):
                 current = self._new_pass(track, planned.is_reverse, prompts)
-            passes[track.object_id] = current
+            moved[track.object_id] = current
             slots.append(self._slot(planned, prompts, current))
         masks = {}
-        for found in self._look(planned.frame, slots, passes):
+        for found in self._look(planned.frame, slots, moved):
             object_id = found.slot.object_id
-            passes[object_id] = self._remembered(planned.frame, found, passes[object_id])
+            moved[object_id] = self._remembered(planned.frame, found, moved[object_id])
             masks[object_id] = found.mask
+        passes.update(moved)
         return tuple(masks[track.object_id] for track in planned.tracks)
 
     def _remembered(self, frame: FrameIndex, found: Found, current: Pass) -> Pass:
-        features = self._encoder.embed(frame, found.slot.view)
-        spatial = remember(self._network, features, found.output, self._options, is_prompted=False)
-        entry = MemoryEntry(spatial.clone(), found.output.pointer.clone())
+        output, view = found.output, found.slot.view
+        if output is None:
+            return current.past_noise()
+        spatial = soundly(
+            self._encoder,
+            f"remembering frame {frame}",
+            lambda encoder: remember(
+                self._network, encoder.embed(frame, view), output, self._options, is_prompted=False
+            ),
+        )
+        if spatial is None:
+            return current.past_noise()
+        entry = MemoryEntry(spatial.clone(), output.pointer.clone())
         return current.after(frame, entry, found.mask.box, self._options.memory_stride)
 
     def _new_pass(self, track: Track, is_reverse: bool, prompts: ObjectPrompts) -> Pass:
@@ -307,7 +336,7 @@ class Sam2Segmenter:
         return again if again.is_visible else found
 
     def _searched(self, frame: FrameIndex, missed: Found, lost: int) -> Found:
-        if lost not in SEARCHED:
+        if lost not in SEARCHED or missed.output is None:
             return missed
         views = self._focus.around(missed.slot.view, missed.slot.side)
         others = self._track(frame, [replace(missed.slot, view=view) for view in views])
@@ -321,7 +350,7 @@ class Sam2Segmenter:
         groups: dict[object, list[Slot]] = defaultdict(list)
         for slot in slots:
             groups[slot.view, slot.selection.layout].append(slot)
-        size = self._options.slots_per_step
+        size = self._ladder.slots
         return [
             found
             for group in groups.values()
@@ -330,12 +359,19 @@ class Sam2Segmenter:
         ]
 
     def _track_batch(self, frame: FrameIndex, slots: Sequence[Slot]) -> Iterator[Found]:
-        """Track slots of one view and one layout at once."""
+        """Track slots of one view and one layout at once; if their numbers are noise, each for itself."""
         view = slots[0].view
-        features = self._encoder.embed(frame, view)
         selections = [slot.selection for slot in slots]
-        conditioned = condition(self._network, features, selections, self._pointer_span)
-        output = decode(self._network, features, conditioned, self._options)
+
+        def decoded(encoder: FrameEncoder) -> StepOutput:
+            features = encoder.embed(frame, view)
+            conditioned = condition(self._network, features, selections, self._pointer_span)
+            return decode(self._network, features, conditioned, self._options)
+
+        output = soundly(self._encoder, f"tracking frame {frame}", decoded)
+        if output is None:
+            yield from self._track_noise(frame, slots)
+            return
         if self._encoder.is_blank(frame, view):
             output = absent(self._network, output)
         for number, slot in enumerate(slots):
@@ -343,6 +379,14 @@ class Sam2Segmenter:
             logits = fill_holes(row.logits, self._options.fill_holes)
             mask = self._to_mask(slot.object_id, logits, view, row.object_score, row.iou)
             yield Found(slot, row, mask)
+
+    def _track_noise(self, frame: FrameIndex, slots: Sequence[Slot]) -> Iterator[Found]:
+        """Track slots one by one: what is wrong with one of them is not to cost the others their masks."""
+        if len(slots) == 1:
+            yield Found(slots[0], None, ObjectMask.unanswered(slots[0].object_id))
+            return
+        for slot in slots:
+            yield from self._track_batch(frame, [slot])
 
     def _to_mask(
         self, object_id: ObjectId, logits: Tensor, view: View, object_score: Tensor, iou: Tensor

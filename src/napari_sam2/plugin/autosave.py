@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QTimer
 
 from napari_sam2.core.errors import NapariSam2Error
+from napari_sam2.core.failures import as_ours
 from napari_sam2.io.folders import sessions_folder
 from napari_sam2.io.session_parts import remove_older_masks
-from napari_sam2.plugin.recipe import as_ours
 from napari_sam2.plugin.saving import Key, Moment, Writer
 
 if TYPE_CHECKING:
