@@ -143,3 +143,9 @@ class TorchUnavailableError(NapariSam2Error, ImportError):
     """PyTorch is installed but could not be loaded into this process."""
 
     code = "torch-unavailable"
+
+
+class NoDisplayError(NapariSam2Error, OSError):
+    """A window was asked for where there is no screen."""
+
+    code = "no-display"
