@@ -121,8 +121,8 @@ def write_session(path: str | Path, file: SessionFile) -> None:
         If it would be larger than `read_session` reads, or cannot be written.
     """
     path = Path(path).expanduser().absolute()
-    before = set(path.parent.glob(f"*{MASKS_SUFFIX}"))
     try:
+        before = set(path.parent.glob(f"*{MASKS_SUFFIX}"))
         masks = None if file.kept is None else write_kept(path, file.kept)
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -145,8 +145,16 @@ def write_session(path: str | Path, file: SessionFile) -> None:
 
 def _unwritable(path: Path, error: OSError) -> FileFormatError:
     return FileFormatError(
-        f"{path} cannot be written: {error.strerror}", kept="an earlier file was left as it was"
+        f"{_shortened(path)} cannot be written: {error.strerror}",
+        kept="an earlier file was left as it was",
+        remedy="save it in another folder, or make room there",
     )
+
+
+def _shortened(path: Path) -> str:
+    """Return a path for a message: of one that no file system takes, its end."""
+    text = str(path)
+    return text if len(text) <= 500 else f"...{text[-60:]}"
 
 
 def read_session(path: str | Path, frames: FrameSource | None = None) -> SessionFile:

@@ -62,7 +62,9 @@ def main(
 
 
 def _check_display() -> None:
-    is_chosen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+    is_chosen = any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    )
     if sys.platform.startswith("linux") and not is_chosen:
         raise NoDisplayError(
             "there is no screen to open napari on: neither DISPLAY nor WAYLAND_DISPLAY is set",

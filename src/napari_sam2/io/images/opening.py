@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -141,10 +142,18 @@ def open_image(
         It is of a kind that is not supported, damaged, or needs a library that is not installed.
     """
     path = Path(path).expanduser()
-    if not path.exists():
-        raise FrameReadError(f"there is no file or folder {path}", remedy="check the path")
+    if not os.path.exists(
+        path
+    ):  # unlike Path.exists, no error for a name that no file system takes
+        raise FrameReadError(f"there is no file or folder {_told(path)}", remedy="check the path")
     with failing_as_format_error(path):
         return _opener(path, array, level, series)(path)
+
+
+def _told(path: Path) -> str:
+    """Return a path for a message: of a very long one, its end."""
+    text = str(path)
+    return text if len(text) <= 500 else f"...{text[-60:]}"
 
 
 def _opener(
