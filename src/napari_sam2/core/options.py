@@ -73,11 +73,17 @@ class InferenceOptions:
     def __post_init__(self) -> None:
         if self.memory_dtype not in get_args(MemoryDtype):
             choices = " or ".join(get_args(MemoryDtype))
-            raise OptionError(f"memory_dtype must be {choices}, got {self.memory_dtype!r}")
+            raise OptionError(
+                f"memory_dtype must be {choices}, got {self.memory_dtype!r}",
+                remedy="leave it out to take the default",
+            )
         for name, smallest in _SMALLEST.items():
             value = getattr(self, name)
             if value is not None and value < smallest:
-                raise OptionError(f"{name} must be at least {smallest}, got {value}")
+                raise OptionError(
+                    f"{name} must be at least {smallest}, got {value}",
+                    remedy="leave it out to take the default",
+                )
 
 
 # A limit of one conditioning frame would leave out a neighbour.

@@ -87,7 +87,10 @@ def frames_of(
     labels = image.source.placement.labels
     places: dict[Axis, int] = dict(at or {})
     if channel is not None and image.is_rgb:
-        raise ImageError(f"'{image.name}' has colours, and no channels to choose from")
+        raise ImageError(
+            f"'{image.name}' has colours, and no channels to choose from",
+            remedy="leave the channel out",
+        )
     channels = channel if isinstance(channel, Sequence) else (channel,)
 
     def frames(number: int | None) -> ArrayFrames:
@@ -161,9 +164,14 @@ def _opener(
 ) -> Callable[[Path], OpenedImage]:
     opener, has_levels = _opener_of_kind(path, array, level, series)
     if level and not has_levels:
-        raise FileFormatError(f"{path.name} is no pyramid, there is no level {level}")
+        raise FileFormatError(
+            f"{path.name} is no pyramid, there is no level {level}", remedy="take level 0"
+        )
     if series is not None and not (path.is_dir() and is_dicom(path)):
-        raise FileFormatError(f"{path.name} is no folder of DICOM series to choose from")
+        raise FileFormatError(
+            f"{path.name} is no folder of DICOM series to choose from",
+            remedy="leave the series out",
+        )
     return opener
 
 
