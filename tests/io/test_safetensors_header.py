@@ -97,7 +97,8 @@ def test_empty_tensors_take_no_bytes_but_keep_their_place(read):
 
 
 @pytest.mark.parametrize(
-    "shape", [[-1], [1 << 63], [True], [2.0], ["2"], [None], "2", None, {"0": 2}, [1] * 17]
+    "shape",
+    [[-1], [1 << 63], [1 << 70], [True], [2.0], ["2"], [None], "2", None, {"0": 2}, [1] * 17],
 )
 def test_a_shape_is_a_few_whole_numbers(read, shape):
     with pytest.raises(CheckpointError, match="'a' with a shape or offsets that are not whole"):
