@@ -163,3 +163,73 @@ def test_a_saved_session_is_opened_and_gives_the_same_labels(
     assert "other weights" in caplog.text
     with pytest.raises(ImageError, match="was made on an image of 4 x 64 x 64 uint8"):
         Session.open(tmp_path / "x.sam2.json", np.moveaxis(video, 0, 2).astype(np.uint16))
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """Count the frames that any network encodes."""
+    calls, encode = [], Sam2.encode_image
+    monkeypatch.setattr(
+        Sam2, "encode_image", lambda self, image: calls.append(1) or encode(self, image)
+    )
+    return calls
+
+
+def kept_in(folder: Path) -> int:
+    return len(list(folder.glob("*.emb")))
+
+
+@pytest.mark.parametrize("volumes", [False, True])
+def test_the_second_session_on_a_stack_encodes_nothing(
+    weights, video, encoded, tmp_path, home, volumes
+) -> None:
+    options = {"model": weights, "embedding_cache": tmp_path / "kept"}
+    if volumes:
+        video, options = video.reshape(2, 2, 64, 64), {**options, "axis": 1, "volumes": 0}
+    first = propagated(Session(video, **options))
+    num_encoded = len(encoded)
+    assert num_encoded >= 4
+    assert kept_in(tmp_path / "kept") > 0
+    second = propagated(Session(video, **options))
+    assert len(encoded) == num_encoded
+    off = propagated(Session(video, **{**options, "embedding_cache": False}))
+    assert len(encoded) >= 2 * num_encoded  # stacks of a row of volumes share what is kept
+    np.testing.assert_array_equal(first, off)
+    np.testing.assert_array_equal(second, off)
+    assert not home.exists()
+
+
+def test_by_default_embeddings_are_kept_where_that_pays(
+    weights, video, monkeypatch, home, encoded, tmp_path
+) -> None:
+    from napari_sam2.inference import kept
+
+    session = Session(video, model=weights)
+    propagated(session)
+    assert not home.exists(), "nano encodes quickly"
+    monkeypatch.setattr(kept, "pays", lambda config, device: True)
+    propagated(Session(video, model=weights, embedding_cache=False))
+    assert not home.exists()
+    propagated(Session(video, model=weights))
+    num_encoded = len(encoded)
+    assert kept_in(home / "embeddings") == 4
+    session.save(tmp_path / "s.sam2.json")
+    again = Session.open(tmp_path / "s.sam2.json", video, masks=False)
+    list(again.propagate())
+    assert len(encoded) == num_encoded
+    np.testing.assert_array_equal(again.labels[...], session.labels[...])
+    off = Session.open(tmp_path / "s.sam2.json", video, masks=False, embedding_cache=False)
+    list(off.propagate())
+    assert len(encoded) > num_encoded
+
+
+def test_true_keeps_embeddings_of_any_model(weights, video, home) -> None:
+    propagated(Session(video, model=weights, embedding_cache=True))
+    assert kept_in(home / "embeddings") == 4
+
+
+def test_a_folder_for_embeddings_that_cannot_be_used_is_refused(weights, video, tmp_path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    session = Session(video, model=weights, embedding_cache=tmp_path / "file")
+    with pytest.raises(OptionError, match="embedding_cache"):
+        session.add_points(1, 0, [(16.0, 20.0)], labels=[1])

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2.core.axes import StackView
-from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import FrameReadError, ImageError, OptionError
 from napari_sam2.core.fingerprint import Fingerprint
 from napari_sam2.core.frames import FrameSource
-from napari_sam2.core.ids import FrameIndex
 from napari_sam2.core.intensity import IntensityMapping, named_window, sample_percentiles
-from napari_sam2.core.masks import Box
+from napari_sam2.core.lazy_segmenter import LazySegmenter
 from napari_sam2.core.measures import Measurement, measure
-from napari_sam2.core.messages import (
-    FrameResult,
-    PromptRequest,
-    PromptResult,
-    PropagationRequest,
-    ResumePoint,
-)
 from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.planes import Axis
@@ -33,6 +24,7 @@ from napari_sam2.core.segmenter import Segmenter
 from napari_sam2.core.session import Session as CoreSession
 from napari_sam2.core.sources import ImageSource
 from napari_sam2.core.volume_segmenter import NUM_BOUND, VolumeSegmenter
+from napari_sam2.io.embedding_folder import EmbeddingCache, embeddings_for
 from napari_sam2.io.weights import open_weights, resolve, weights_sha256
 
 logger = logging.getLogger(__name__)
@@ -73,64 +65,32 @@ def make_segmenter(
     device: DeviceName = "auto",
     options: InferenceOptions = NATIVE,
     depth: int = 0,
+    embedding_cache: EmbeddingCache = None,
 ) -> Segmenter:
     """Load a model and bind it to a stack. Imports torch; call it on the thread that will own the model.
 
-    `depth`: frames of a volume, if the stack is a row of volumes; see `StackView`.
+    `depth`: frames of a volume, if the stack is a row of volumes; see `StackView`. `embedding_cache`: see `Session`.
     """
+    from napari_sam2.inference import kept
     from napari_sam2.inference.device import DevicePolicy
     from napari_sam2.inference.embeddings import DEFAULT_BUDGET
+    from napari_sam2.inference.quality import is_large
+    from napari_sam2.inference.read_ahead import ReadAhead
     from napari_sam2.inference.segmenter import Sam2Segmenter
 
-    policy, network = DevicePolicy.choose(device), load_model(model).network
+    network = load_model(model).network
+    policy = DevicePolicy.choose(device, options.precision, is_large=is_large(network))
+    pays = kept.pays(network.config, policy.compute)
+    store = embeddings_for(embedding_cache, pays=pays)
     if not depth:
-        return Sam2Segmenter(network, frames, mapping, options, policy)
+        return Sam2Segmenter(network, frames, mapping, options, policy, embeddings=store)
     budget = DEFAULT_BUDGET // NUM_BOUND
     return VolumeSegmenter(
-        frames,
+        ReadAhead(frames, is_on=False),  # its lines read ahead by themselves, one frame at a time
         depth,
-        lambda stack: Sam2Segmenter(network, stack, mapping, options, policy, budget),
+        lambda stack: Sam2Segmenter(network, stack, mapping, options, policy, budget, store),
         mapping,
     )
-
-
-class LazySegmenter:
-    """Makes the segmenter at the first question, so that a session opens at once."""
-
-    def __init__(self, make: Callable[[], Segmenter]) -> None:
-        self._make, self._made = make, None
-
-    @property
-    def _segmenter(self) -> Segmenter:
-        if self._made is None:
-            self._made = self._make()
-        return self._made
-
-    _made: Segmenter | None
-
-    @property
-    def mapping(self) -> IntensityMapping | None:
-        """How frames are seen; see `core.Segmenter`."""
-        return self._segmenter.mapping
-
-    def prompt(self, request: PromptRequest) -> PromptResult:
-        """Answer a prompt; see `core.Segmenter`."""
-        return self._segmenter.prompt(request)
-
-    def propagate(
-        self,
-        request: PropagationRequest,
-        resume: ResumePoint | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Iterator[FrameResult]:
-        """Carry objects along; see `core.Segmenter`."""
-        return self._segmenter.propagate(request, resume, cancellation)
-
-    def prepare(
-        self, frame: FrameIndex, box: Box | None = None, *, may_forget: bool = False
-    ) -> bool:
-        """Get ready for questions about a frame; see `core.Segmenter`."""
-        return self._segmenter.prepare(frame, box, may_forget=may_forget)
 
 
 class Session(CoreSession):
@@ -166,6 +126,10 @@ class Session(CoreSession):
         Of a DICOM folder with several, a SeriesInstanceUID or its beginning.
     stack_view : StackView, optional
         Exactly these axes, instead of `axis`, `at` and `volumes`.
+    embedding_cache : bool or path, optional
+        Where encoded frames are kept, so that another session need not encode them again. By default below the cache
+        folder, for models and devices with which that is faster; True: there in any case; False: nowhere; or a folder.
+        The masks are the same in all cases.
 
     Attributes
     ----------
@@ -197,6 +161,7 @@ class Session(CoreSession):
         level: int = 0,
         series: str | None = None,
         stack_view: StackView | None = None,
+        embedding_cache: EmbeddingCache = None,
         **core: Any,
     ) -> None:
         from napari_sam2.io.images.opening import frames_of
@@ -216,6 +181,7 @@ class Session(CoreSession):
                 device=device,
                 options=options,
                 depth=self.stack_view.depth,
+                embedding_cache=embedding_cache,
             )
         )
         self.model, self.options = str(model), options
@@ -289,6 +255,7 @@ class Session(CoreSession):
         model: str | Path | None = None,
         device: DeviceName = "auto",
         masks: bool = True,
+        embedding_cache: EmbeddingCache = None,
     ) -> Session:
         """Return a session as it was saved, on the image that it was made on; a prompt file is opened likewise.
 
@@ -307,6 +274,8 @@ class Session(CoreSession):
             Where the network runs.
         masks : bool
             Take up the masks that were saved; otherwise all are to be found again.
+        embedding_cache : bool or path, optional
+            As for `Session`.
 
         Raises
         ------
@@ -334,6 +303,7 @@ class Session(CoreSession):
             limits=file.mapping,
             device=device,
             options=file.options or NATIVE,
+            embedding_cache=embedding_cache,
         )
         if file.image is not None:
             file.image.check(session.frames)

@@ -136,6 +136,8 @@ def test_what_a_session_file_says_holds_unless_the_job_says_otherwise(
     said = read_session(job.session)
     assert opening.options_of(job, said) == replace(NATIVE, focus=False, multimask=False)
     assert opening.options_of(replace(job, focus=True), said).focus
+    chosen = opening.options_of(replace(job, quality="fast", precision="float32"), said)
+    assert (chosen.quality, chosen.precision, chosen.focus) == ("fast", "float32", False)
     assert opening.model_of(job, said) == "small"
     assert opening.model_of(replace(job, model="nano"), said) == "nano"
     assert drive([replace(job, model="nano", limits=(1.0, 3.0))]).is_complete

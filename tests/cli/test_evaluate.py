@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_sam2.cli import evaluate as command
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.axes import StackView
 from napari_sam2.core.engine import InlineEngine
+from napari_sam2.core.options import NATIVE
 from napari_sam2.core.session import Session
 from napari_sam2.evaluation.overlay import PALETTE
 from napari_sam2.evaluation.plot import place
@@ -44,8 +46,8 @@ def opened(monkeypatch):
     """Put the fake model in the place of every model, and note what was opened."""
     opened = []
 
-    def open_session(image, model, device, focus):
-        opened.append((image.shape, model, device, focus))
+    def open_session(image, model, device, options):
+        opened.append((image.shape, model, device, options))
         frames = ArrayFrames(image, StackView.default(3, 0), rgb=image.ndim == 4)
         return Session(frames, InlineEngine(FakeSegmenter(frames)))
 
@@ -275,7 +277,7 @@ def test_frames_may_lie_along_another_axis(evaluate, opened, tmp_path, discs):
     for path, array in zip(paths, discs, strict=True):
         np.save(path, np.moveaxis(array[:, :30], 0, 2))
     evaluate("--axis", 2, "--objects", 1, stack=paths)
-    assert opened == [((6, 30, 48), "nano", "auto", True)]
+    assert opened == [((6, 30, 48), "nano", "auto", NATIVE)]
 
 
 def test_the_device_is_handed_on(evaluate, opened):
@@ -286,15 +288,22 @@ def test_the_device_is_handed_on(evaluate, opened):
 def test_windows_around_small_objects_can_be_switched_off(evaluate, opened):
     assert evaluate()[0]["focus"] is True
     assert evaluate("--no-focus")[0]["focus"] is False
-    assert [focus for *_, focus in opened] == [True, False]
+    assert [options.focus for *_, options in opened] == [True, False]
     assert evaluate("--method", "copy")[0]["focus"] is None
+
+
+def test_quality_and_precision_are_handed_on_and_reported(evaluate, opened):
+    content = evaluate("--quality", "fast", "--precision", "bfloat16")[0]
+    assert (content["quality"], content["precision"]) == ("fast", "bfloat16")
+    assert opened[0][3] == replace(NATIVE, quality="fast", precision="bfloat16")
 
 
 def test_focus_reaches_the_model(random_nano, discs, monkeypatch):
     given = []
     monkeypatch.setattr("napari_sam2.api.Session", lambda image, **more: given.append(more))
     for focus in (True, False):
-        command.open_session(discs[0], str(random_nano), "cpu", focus)
+        options = replace(NATIVE, focus=focus)
+        command.open_session(discs[0], str(random_nano), "cpu", options)
     assert [more["options"].focus for more in given] == [True, False]
 
 

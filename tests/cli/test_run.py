@@ -424,6 +424,19 @@ def test_ctrl_c_ends_with_130_and_leaves_no_labels(files, tmp_path, random_nano)
     assert not (tmp_path / "labels.tif").exists()
 
 
+def test_quality_and_precision_are_used_and_reported(files, tmp_path, call):
+    found = {}
+    for quality in ("full", "fast"):
+        out = tmp_path / f"{quality}.tif"
+        arguments = ("--quality", quality, "--precision", "bfloat16", "--json")
+        code, text, err = call("run", files[0], "-p", files[1], "-o", out, *arguments)
+        assert code == 0, err
+        report = json.loads(text)
+        assert (report["quality"], report["precision"]) == (quality, "bfloat16")
+        found[quality] = read_labels(out)
+    assert (found["full"] != found["fast"]).any()
+
+
 def test_focus_can_be_switched_off(files, tmp_path, call):
     """With nano, a disc of ten pixels in a frame of 400 is only found in a window."""
     rows, columns = np.mgrid[:400, :400]
@@ -442,3 +455,28 @@ def test_focus_can_be_switched_off(files, tmp_path, call):
         mask = read_labels(out)[1] == 1
         found[switch] = (mask & disc).sum() / (mask | disc).sum()
     assert found["--focus"] > max(0.5, found["--no-focus"])
+
+
+@pytest.mark.parametrize("is_session", [False, True])
+def test_encoded_frames_are_kept_unless_that_is_switched_off(
+    run, call, files, home, tmp_path, monkeypatch, random_nano, stack, is_session
+):
+    from napari_sam2.api import Session
+    from napari_sam2.inference import kept
+
+    monkeypatch.setattr(kept, "pays", lambda config, device: True)
+    if is_session:
+        session = Session(files[0], model=random_nano, embedding_cache=False)
+        session.add_points(1, 1, [(20, 20)], labels=[1])
+        session.save(tmp_path / "s.sam2.json")
+
+        def run(*more, out):
+            return call("run", tmp_path / "s.sam2.json", "-o", out, *more)
+
+    assert run("--no-embedding-cache", out=tmp_path / "off.tif")[0] == 0
+    assert not home.exists()
+    for name in ("cold.tif", "warm.tif"):
+        assert run(out=tmp_path / name)[0] == 0
+        assert len(list((home / "embeddings").glob("*.emb"))) >= len(stack)
+        expected = read_labels(tmp_path / "off.tif")
+        np.testing.assert_array_equal(read_labels(tmp_path / name), expected)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -258,3 +260,22 @@ def test_what_will_not_get_better_is_told_at_once(error):
     with pytest.raises(FrameReadError):
         ArrayFrames(array).read(1)
     assert array.num_asked == 1
+
+
+def test_two_threads_never_read_the_array_at_once():
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Lock
+
+    class Touchy:
+        shape, dtype = (4, 2, 2), np.dtype(np.uint8)
+        busy = Lock()
+
+        def __getitem__(self, key):
+            assert self.busy.acquire(blocking=False), "two reads at once"
+            time.sleep(0.005)
+            self.busy.release()
+            return np.zeros((2, 2), np.uint8)
+
+    frames = ArrayFrames(Touchy())
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(frames.read, [0, 1, 2, 3] * 3))) == 12

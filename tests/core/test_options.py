@@ -18,6 +18,7 @@ from napari_sam2.core.options import NATIVE, REFERENCE
         ("memory_stride", 0, 1),
         ("min_pointer_span", -1, 0),
         ("slots_per_step", 0, 1),
+        ("skip_below", -0.1, 0),
     ],
 )
 def test_a_number_below_its_smallest_value_is_refused(name, wrong, smallest) -> None:
@@ -29,6 +30,20 @@ def test_a_number_below_its_smallest_value_is_refused(name, wrong, smallest) -> 
 def test_a_dtype_that_is_no_choice_is_refused_with_the_choices() -> None:
     with pytest.raises(OptionError, match="float32 or bfloat16, got 'float16'"):
         replace(NATIVE, memory_dtype="float16")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("precision", ("auto", "float32", "bfloat16", "float16")),
+        ("quality", ("auto", "full", "balanced", "fast")),
+    ],
+)
+def test_a_word_that_is_no_choice_is_refused_with_the_choices(name, words) -> None:
+    with pytest.raises(OptionError, match=f"{name} must be {' or '.join(words)}, got 'best'"):
+        replace(NATIVE, **{name: "best"})
+    for word in words:
+        assert getattr(replace(NATIVE, **{name: word}), name) == word
 
 
 def test_no_limit_of_conditioning_frames_is_allowed() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 import torch
 
 from napari_sam2.core.arrays import ArrayFrames
-from napari_sam2.core.errors import OptionError
+from napari_sam2.core.cancellation import Cancellation
+from napari_sam2.core.errors import FrameReadError, OptionError
 from napari_sam2.core.intensity import IntensityMapping, sample_percentiles
 from napari_sam2.core.masks import ObjectMask, PackedMask
 from napari_sam2.core.messages import PromptRequest, PropagationRequest
@@ -419,3 +422,62 @@ def test_the_window_of_an_object_is_prepared_as_well(network) -> None:
     assert (1, window) in segmenter._encoder._seen
     assert segmenter.prepare(1, (0, 0, 0, 0)), "nothing is seen there: there is no window"
     assert len(segmenter._encoder._seen) == 2
+
+
+class SlowFrames(ArrayFrames):
+    """Takes 50 ms a frame, and notes on which threads it is read."""
+
+    def __init__(self, array):
+        super().__init__(array)
+        self.reads = []
+
+    def read(self, t):
+        self.reads.append((t, threading.current_thread()))
+        time.sleep(0.05)
+        return super().read(t)
+
+
+@pytest.mark.parametrize("order", ["plain", "interrupted", "cancelled"])
+def test_reading_ahead_changes_nothing_but_the_thread(network, video, order) -> None:
+    request, found = request_of(ONE, TWO), {}
+    for is_on in (True, False):
+        frames = SlowFrames(video)
+        segmenter = Sam2Segmenter(
+            network,
+            frames,
+            IntensityMapping(0, 255),
+            policy=DevicePolicy.choose("cpu"),
+            read_ahead=is_on,
+        )
+        cancellation, results = Cancellation(), []
+        for result in segmenter.propagate(request, cancellation=cancellation):
+            results.append(result)
+            if order == "interrupted":
+                segmenter.prompt(PromptRequest(1, 2, clicked(6, (30.0, 30.0))))
+            if order == "cancelled" and len(results) == 3:
+                cancellation.ask()
+        found[is_on] = all_facts(results)
+        others = {thread for _, thread in frames.reads} - {threading.current_thread()}
+        assert bool(others) is is_on
+        assert not any(thread.is_alive() for thread in others)
+    assert found[True] == found[False]
+    assert len(found[True]) == (3 if order == "cancelled" else results[0].total)
+
+
+def test_a_frame_that_cannot_be_read_stops_the_run_there_and_not_one_frame_earlier(
+    network, video
+) -> None:
+    class Broken(ArrayFrames):
+        def read(self, t):
+            if t == 6:
+                raise FrameReadError("frame 6 is broken")
+            return super().read(t)
+
+    segmenter = Sam2Segmenter(
+        network, Broken(video), IntensityMapping(0, 255), policy=DevicePolicy.choose("cpu")
+    )
+    done = []
+    run = segmenter.propagate(request_of(ONE, direction="forward"))
+    with pytest.raises(FrameReadError, match="frame 6"):
+        done.extend(result.frame for result in run)  # extend keeps what came before the error
+    assert done == [3, 4, 5]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from napari_sam2.core.geometry import frame_to_model
 from napari_sam2.core.views import View
@@ -14,6 +16,7 @@ from napari_sam2.inference.transforms import (
     normalise,
     to_model_input,
     to_model_mask,
+    to_object_logits,
     to_view_logits,
 )
 
@@ -130,3 +133,33 @@ def test_a_mask_too_small_for_the_model_does_not_vanish() -> None:
 
 def test_an_empty_mask_stays_empty() -> None:
     assert not to_model_mask(np.zeros((400, 300), bool), 16, CPU).any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 6), st.integers(1, 6), st.integers(1, 5), st.integers(1, 5), st.integers(0, 999)
+)
+def test_an_object_alone_is_stretched_as_the_whole_view_is(height, width, by_y, by_x, seed):
+    """Everything above 0 lies in the part, at its place and with its value; what is left out is not above 0."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(1, 1, height, width, generator=generator) - 1.0
+    view = View(0, 0, height * by_y, width * by_x)
+    whole = to_view_logits(logits, view)[0, 0]
+    part, (y, x) = to_object_logits(logits, view)
+    rebuilt = torch.full_like(whole, -1.0)
+    rebuilt[y : y + part.shape[0], x : x + part.shape[1]] = part
+    is_above = whole > 1e-6
+    torch.testing.assert_close(rebuilt[is_above], whole[is_above], atol=1e-5, rtol=1e-5)
+    assert not (rebuilt[whole < -1e-6] > 0).any()
+
+
+def test_a_small_object_in_a_large_frame_is_stretched_alone_and_nothing_is_a_spot():
+    logits = torch.full((1, 1, 64, 64), -8.0)
+    view = View(0, 0, 4096, 4096)
+    assert to_object_logits(logits, view)[0].shape == (64, 64)
+    logits[..., 10:12, 30] = 5.0
+    part, corner = to_object_logits(logits, view)
+    assert part.shape == (6 * 64, 5 * 64)
+    assert corner == (8 * 64, 28 * 64)
+    uneven = View(0, 0, 100, 4096)
+    assert to_object_logits(logits, uneven)[0].shape == (100, 4096), "whole, where cells do not fit"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_sam2.model.config import PRESETS, TrunkConfig
 from napari_sam2.model.hiera import Block, Hiera, from_windows, pool, to_windows
-from napari_sam2.model.neck import Neck
+from napari_sam2.model.sam2 import Sam2
 from napari_sam2.testing import tiny_sam2
 
 sizes = st.integers(1, 17)
@@ -65,12 +65,13 @@ def test_stages_halve_the_map_and_double_the_width(name) -> None:
     with torch.device("meta"):
         trunk = Hiera(config.trunk)
         stages = trunk(torch.empty(1, 3, config.image_size, config.image_size))
-        maps = Neck(config.trunk.widths, config.width)(stages)
+        network = Sam2(config)
+        maps = network.encode_image(torch.empty(1, 3, config.image_size, config.image_size))
     side = config.image_size // 4
     expected = [(1, config.trunk.embed_dim << n, side >> n, side >> n) for n in range(4)]
     assert [tuple(stage.shape) for stage in stages] == expected
     assert [tuple(m.shape) for m in maps] == [
-        (1, config.width, side >> n, side >> n) for n in range(3)
+        (1, config.width >> (3, 2, 0)[n], side >> n, side >> n) for n in range(3)
     ]
 
 
@@ -96,6 +97,7 @@ def test_an_image_is_encoded_alike_alone_and_in_a_batch() -> None:
 def test_only_stride_16_receives_the_coarser_map() -> None:
     network = tiny_sam2()
     stages = network.trunk(torch.randn(1, 3, 64, 64))
-    before = network.neck(stages)
-    after = network.neck([*stages[:3], stages[3] + 1])
+    skips = network.mask_decoder.skip4, network.mask_decoder.skip8
+    before = network.neck(stages, *skips)
+    after = network.neck([*stages[:3], stages[3] + 1], *skips)
     assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True, True, False]

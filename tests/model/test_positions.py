@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from napari_sam2.model.positions import (
     FourierEncoding,
+    exchanged,
     rotary_table,
     rotate,
     sine_grid,
@@ -47,7 +48,11 @@ def test_the_sine_line_has_all_sines_then_all_cosines() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: sine_grid(24, 7, 9, CPU), lambda: rotary_table(24, 7, 9, 123.0, CPU)[0]]
+    "make",
+    [
+        lambda: sine_grid(24, 7, 9, CPU),
+        lambda: rotary_table(24, 7, 9, 123.0, CPU, torch.float32)[0],
+    ],
 )
 def test_a_constant_made_under_inference_mode_can_be_trained_with(make) -> None:
     with torch.inference_mode():
@@ -90,11 +95,16 @@ def test_a_wider_scale_turns_faster_with_distance() -> None:
 
 def turned_at(vector, cell, height, length):
     """Rotate `vector` as the token of `cell` (y, x) of a grid."""
-    table = rotary_table(len(vector), height, length, 10000.0, CPU)
+    table = rotary_table(len(vector), height, length, 10000.0, CPU, torch.float32)
     row = cell[0] * length + cell[1]
-    tokens = torch.zeros(1, 1, height * length, len(vector))
-    tokens[0, 0, row] = vector
-    return rotate(tokens, table)[0, 0, row]
+    tokens = torch.zeros(1, height * length, len(vector))
+    tokens[0, row] = vector
+    return turned(tokens, table)[0, row]
+
+
+def turned(tokens, table):
+    """Rotate a copy of tokens."""
+    return rotate(tokens.clone(), exchanged(tokens, 2), table)
 
 
 cells = st.tuples(st.integers(0, 5), st.integers(0, 8))
@@ -132,10 +142,17 @@ def test_x_turns_the_first_half_of_the_channels_and_y_the_second() -> None:
 
 
 def test_several_frames_of_cells_are_turned_alike_and_keep_their_dtype() -> None:
-    table = rotary_table(WIDTH, 2, 3, 10000.0, CPU)
-    frames = torch.randn(2, 1, 3 * 6, WIDTH)
-    turned = rotate(frames, table)
+    table = rotary_table(WIDTH, 2, 3, 10000.0, CPU, torch.float32)
+    frames = torch.randn(2, 3 * 6, WIDTH)
+    whole = turned(frames, table)
     for start in (0, 6, 12):
         part = slice(start, start + 6)
-        assert torch.equal(turned[:, :, part], rotate(frames[:, :, part], table))
-    assert rotate(frames.bfloat16(), table).dtype == torch.bfloat16
+        assert torch.equal(whole[:, part], turned(frames[:, part], table))
+    assert turned(frames.bfloat16(), table).dtype == torch.bfloat16
+    assert rotate(frames, exchanged(frames, 2), table) is frames
+
+
+def test_channels_of_a_pair_are_exchanged_along_any_axis() -> None:
+    values = torch.arange(8.0).view(4, 2)
+    assert exchanged(values, 0)[:, 0].tolist() == [2, 0, 6, 4]
+    assert exchanged(values, 1)[0].tolist() == [1, 0]

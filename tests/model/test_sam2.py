@@ -44,7 +44,7 @@ def conditioned(network: Sam2, rows=(6, 0), offsets=(0.2,), order=None) -> torch
     memories = noise(1, len(rows), config.memory.width, 4, 4, seed=1)
     order = list(range(len(rows))) if order is None else order
     return network.condition(
-        noise(1, config.width, 4, 4),
+        network.begin(noise(1, config.width, 4, 4)),
         memories[:, order],
         torch.tensor(rows)[order],
         noise(1, len(offsets), config.width, seed=2),

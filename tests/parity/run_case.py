@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from napari_sam2.core.options import REFERENCE, InferenceOptions
+from napari_sam2.inference.device import ALL_SHORTCUTS, Shortcuts
 from napari_sam2.inference.reference import ReferenceTracker
 from napari_sam2.inference.step import ModelPoints
 from napari_sam2.inference.transforms import to_model_input
@@ -137,7 +138,7 @@ def _propagate(
     }
 
 
-def run_case(case: dict[str, Any]) -> dict[str, np.ndarray]:
+def run_case(case: dict[str, Any], shortcuts: Shortcuts = ALL_SHORTCUTS) -> dict[str, np.ndarray]:
     """Run all steps of a case on one tracker."""
     version = "sam2.1" if case["version"] == "2.1" else "sam2"
     side = case["image_size"]
@@ -146,7 +147,7 @@ def run_case(case: dict[str, Any]) -> dict[str, np.ndarray]:
     )
     video = procedural.frames(case["num_frames"], side, case["seed"])
     tracker = ReferenceTracker(
-        network, embedder(network, video), len(video), (side, side), options_of(case)
+        network, embedder(network, video), len(video), (side, side), options_of(case), shortcuts
     )
     answer: dict[str, np.ndarray] = {}
     for index, step in enumerate(case["steps"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from compare import ABSENT, CASES, differences
 from run_case import run_case
 
+from napari_sam2.inference.device import ALL_SHORTCUTS, NO_SHORTCUTS, Shortcuts
+
 FULL_SIZE = 1024
+SHORTCUTS = {
+    "all": ALL_SHORTCUTS,
+    "none": NO_SHORTCUTS,
+    "only fold_values": replace(NO_SHORTCUTS, fold_values=True),
+    "only share_first_layer": replace(NO_SHORTCUTS, share_first_layer=True),
+}
 
 
 def _parameters() -> list:
@@ -21,14 +30,17 @@ def _parameters() -> list:
     for path in sorted(CASES.glob("*.json")):
         is_slow = json.loads(path.read_text())["image_size"] >= FULL_SIZE
         marks = [pytest.mark.slow] if is_slow else []
-        parameters.append(pytest.param(path, id=path.stem, marks=marks))
+        for name, shortcuts in SHORTCUTS.items():
+            if not is_slow or name in ("all", "none"):
+                title = f"{path.stem}, {name} of the shortcuts"
+                parameters.append(pytest.param(path, shortcuts, id=title, marks=marks))
     return parameters
 
 
-@pytest.mark.parametrize("path", _parameters())
-def test_answers_are_those_of_the_official_release(path: Path) -> None:
+@pytest.mark.parametrize(("path", "shortcuts"), _parameters())
+def test_answers_are_those_of_the_official_release(path: Path, shortcuts: Shortcuts) -> None:
     case = json.loads(path.read_text())
-    answer = run_case(case)
+    answer = run_case(case, shortcuts)
     is_exact = case["memory_dtype"] == "float32"
     num_pixels = case["image_size"] ** 2
     with np.load(path.with_suffix(".npz")) as reference:

@@ -40,7 +40,6 @@ from napari_sam2.inference.step import ABSENT_LOGIT, REFED_LIMIT, ModelPoints, d
 from napari_sam2.inference.transforms import to_model_input
 from napari_sam2.model.config import PRESETS as ALL_PRESETS
 from napari_sam2.model.sam2 import ImageFeatures, Sam2
-from napari_sam2.model.state_dict import to_official
 
 HERE = Path(__file__).parent
 SIDE = 256
@@ -74,65 +73,7 @@ def _load(name: str):
     return module
 
 
-run_case, names = _load("run_case"), _load("transformers_names")
-
-
-def _sizes(config) -> dict:
-    """Describe a preset in the package's words."""
-    trunk, side = config.trunk, config.image_size
-    backbone = {
-        "model_type": "sam2_hiera_det_model",
-        "image_size": [side, side],
-        "hidden_size": trunk.embed_dim,
-        "num_attention_heads": trunk.num_heads,
-        "blocks_per_stage": list(trunk.stages),
-        "embed_dim_per_stage": list(trunk.widths),
-        "num_attention_heads_per_stage": [trunk.num_heads * 2**stage for stage in range(4)],
-        "window_size_per_stage": list(trunk.window_sizes),
-        "global_attention_blocks": list(trunk.global_blocks),
-        "window_positional_embedding_background_size": [trunk.position_size] * 2,
-    }
-    vision = {
-        "backbone_config": backbone,
-        "backbone_channel_list": list(reversed(trunk.widths)),
-        "backbone_feature_sizes": [[side // stride] * 2 for stride in (4, 8, 16)],
-    }
-    return {"vision_config": vision, "prompt_encoder_config": {"image_size": side}}
-
-
-def _image_oracle(network):
-    from transformers import Sam2Config, Sam2Model
-
-    with torch.device("meta"):
-        oracle = Sam2Model(Sam2Config(**_sizes(network.config)))
-    # The tensors themselves are shared, so a change to one side's weights changes both.
-    state = names.to_transformers(to_official(network.state_dict()))
-    kept = {key: value for key, value in state.items() if key in oracle.state_dict()}
-    oracle.load_state_dict(kept, strict=True, assign=True)
-    return oracle.eval()
-
-
-def _video_settings(config, **limits):
-    from transformers import Sam2VideoConfig
-
-    return Sam2VideoConfig(
-        **_sizes(config),
-        image_size=config.image_size,
-        memory_attention_rope_feat_sizes=[config.grid] * 2,
-        enable_temporal_pos_encoding_for_object_pointers=config.pointer_time_code,
-        enable_occlusion_spatial_embedding=config.absent_memory,
-        **limits,
-    )
-
-
-def _video_oracle(network, limit: int | None = None):
-    from transformers import Sam2VideoModel
-
-    with torch.inference_mode(False):
-        oracle = Sam2VideoModel(_video_settings(network.config, max_cond_frame_num=limit or -1))
-        state = names.to_transformers(to_official(network.state_dict()))
-        oracle.load_state_dict(state, strict=True, assign=True)
-        return oracle.eval()
+run_case, oracles = _load("run_case"), _load("transformers_model")
 
 
 @cache
@@ -152,7 +93,7 @@ class Both(NamedTuple):
 @torch.inference_mode()
 def _both(network) -> Both:
     with torch.inference_mode(False):
-        oracle = _image_oracle(network)
+        oracle = oracles.image_oracle(network)
     image = _model_input(0)
     return Both(network, oracle, network.encode_image(image), oracle.get_image_embeddings(image))
 
@@ -340,7 +281,7 @@ def test_videos_the_stored_cases_leave_out(networks, preset, events, limit, is_r
     start = NUM_FRAMES - 1 if is_reverse else 0
     options = replace(REFERENCE, max_conditioning_frames=limit)
     ours = _track(network, events, start, is_reverse, options)
-    expected = _track_oracle(_video_oracle(network, limit), events, start, is_reverse)
+    expected = _track_oracle(oracles.video_oracle(network, limit), events, start, is_reverse)
     assert [item[0] for item in ours] == [item[0] for item in expected]
     for (_, logits, score), (frame, masks, expected_score) in zip(ours, expected, strict=True):
         gaps = (logits - masks).abs() / masks.std()
@@ -358,7 +299,7 @@ def test_a_mask_prompt_has_the_same_answer(networks) -> None:
     session = _session(2)
     session.add_mask_inputs(session.obj_id_to_idx(1), 1, mask)
     session.obj_with_new_inputs = [1]
-    expected = _video_oracle(network)(inference_session=session, frame_idx=1).pred_masks
+    expected = oracles.video_oracle(network)(inference_session=session, frame_idx=1).pred_masks
     assert _gap(_tracker(network, REFERENCE).add_mask(1, 1, mask), expected) <= TOLERANCE
 
 
@@ -368,7 +309,7 @@ def test_every_tensor_of_an_official_preset_has_a_name_and_its_shape_there(prese
 
     config = ALL_PRESETS[preset]
     with torch.device("meta"):
-        theirs = Sam2VideoModel(_video_settings(config)).state_dict()
+        theirs = Sam2VideoModel(oracles.video_settings(config)).state_dict()
         ours = {key: torch.empty(shape) for key, shape in expected_shapes(config).items()}
-    shapes = {key: value.shape for key, value in names.to_transformers(ours).items()}
+    shapes = {key: value.shape for key, value in oracles.names.to_transformers(ours).items()}
     assert shapes == {key: value.shape for key, value in theirs.items()}

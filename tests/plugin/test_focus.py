@@ -69,11 +69,27 @@ def test_the_switch_in_the_dock_decides_how_the_model_looks_from_now_on(desk):
     assert not desk.shown().focus
     desk.press("M")
     desk.click(2)
-    assert not desk.controller.binding.engine.recipe.focus
+    assert not desk.controller.binding.engine.recipe.options.focus
     np.testing.assert_array_equal(desk.labels == 1, before == 1)
     switch.click()
-    assert desk.controller.binding.engine.recipe.focus
+    assert desk.controller.binding.engine.recipe.options.focus
     assert switch.isChecked()
+
+
+def test_the_quality_chosen_in_the_dock_is_used_from_now_on_and_labelled(desk):
+    drop_down = desk.dock.image.qualities
+    labels = [drop_down.itemText(i) for i in range(drop_down.count())]
+    assert labels == ["Automatic", "Full", "Balanced (approximate)", "Fast (approximate)"]
+    desk.click(1)
+    before = desk.labels.copy()
+    drop_down.setCurrentIndex(3)
+    drop_down.activated.emit(3)
+    assert desk.controller.settings.quality == "fast"
+    assert desk.shown().quality == "fast"
+    assert desk.controller.binding.engine.recipe.options.quality == "fast"
+    desk.press("M")
+    desk.click(2)
+    np.testing.assert_array_equal(desk.labels == 1, before == 1)
 
 
 def test_the_switch_waits_while_a_run_goes_on(open_desk):

@@ -13,6 +13,7 @@ from napari_sam2.core.errors import TorchUnavailableError
 from napari_sam2.io import samples
 from napari_sam2.plugin import launch
 from napari_sam2.plugin.recipe import Recipe, make_segmenter
+from napari_sam2.testing import moving_discs
 
 pytestmark = pytest.mark.gui
 
@@ -79,6 +80,17 @@ def test_when_torch_cannot_be_loaded_the_error_says_how_to_start(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(TorchUnavailableError, match="napari-sam2"):
         make_segmenter(Recipe("nano", None))
+
+
+@pytest.mark.parametrize("does_it_pay", [True, False])
+def test_the_dock_keeps_encoded_frames_as_a_script_does(home, monkeypatch, does_it_pay):
+    from napari_sam2.core.arrays import ArrayFrames
+    from napari_sam2.inference import kept
+
+    monkeypatch.setattr(kept, "pays", lambda config, device: does_it_pay)
+    frames = ArrayFrames(moving_discs(num_frames=2, size=48)[0])
+    assert make_segmenter(Recipe("nano", frames)).prepare(0)
+    assert len(list(home.glob("embeddings/*.emb"))) == does_it_pay
 
 
 def test_a_dialog_says_so_too(open_desk):

@@ -68,7 +68,7 @@ def test_conditioned_features_begin_as_those_the_decoder_knows(scene):
         memory = net.encode_memory(features, mask, torch.ones(len(images)))
         nothing = torch.zeros(len(images), 0, net.config.width)
         row = torch.tensor([6])
-        seen = net.condition(features, memory[:, None], row, nothing, torch.zeros(0))
+        seen = net.condition(net.begin(features), memory[:, None], row, nothing, torch.zeros(0))
         known = net.without_memory(features)
         return float((seen - known).square().mean() / known.square().mean())
 

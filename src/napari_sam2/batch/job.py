@@ -14,6 +14,7 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from napari_sam2.batch.results import FORMATS
 from napari_sam2.core.errors import FileFormatError, OptionError
+from napari_sam2.core.options import Precision, Quality
 from napari_sam2.io.json_files import StrictModel, parse
 from napari_sam2.io.weights import resolve
 
@@ -64,6 +65,8 @@ class JobSpec:
         As for `Session`.
     focus : bool or None
         Small objects are looked at in a window; None for what the session says, or True.
+    quality, precision : str or None
+        See `InferenceOptions`; None for what the session says, or "auto".
     format : str
         Of the labels; see `results.FORMATS`.
     split_objects : int
@@ -90,6 +93,8 @@ class JobSpec:
     direction: Direction = "both"
     device: Device = "auto"
     focus: bool | None = None
+    quality: Quality | None = None
+    precision: Precision | None = None
     format: str = "tif"
     split_objects: int = 0
     seed: int = 0
@@ -196,6 +201,8 @@ class _OptionsModel(StrictModel):
     direction: Direction = "both"
     device: Device = "auto"
     focus: bool | None = None
+    quality: Quality | None = None
+    precision: Precision | None = None
     format: str = "tif"
     split_objects: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

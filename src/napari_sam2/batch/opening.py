@@ -77,7 +77,8 @@ def model_of(spec: JobSpec, said: SessionFile) -> str:
 def options_of(spec: JobSpec, said: SessionFile) -> InferenceOptions:
     """Return the options of the session, or the usual ones."""
     options = said.options or NATIVE
-    return options if spec.focus is None else replace(options, focus=spec.focus)
+    chosen = {name: getattr(spec, name) for name in ("focus", "quality", "precision")}
+    return replace(options, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def check_can_be_split(spec: JobSpec, said: SessionFile) -> None:

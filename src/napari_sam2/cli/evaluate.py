@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_sam2.cli.console import new_app, progress_bar
-from napari_sam2.cli.options import Device, Focus
+from napari_sam2.cli.options import Device, Focus, PrecisionOption, QualityOption
 from napari_sam2.core.errors import FileFormatError, OptionError
-from napari_sam2.core.options import NATIVE
+from napari_sam2.core.options import NATIVE, InferenceOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,6 +87,8 @@ def evaluate(
     objects: Annotated[int | None, typer.Option(min=1, help="Only so many a stack.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Only so many a stack.")] = None,
     device: Device = "auto",
+    quality: QualityOption = "auto",
+    precision: PrecisionOption = "auto",
     focus: Focus = True,
     json_file: Annotated[
         Path | None,
@@ -107,8 +109,9 @@ def evaluate(
 
     plan = _protocol(protocol, prompt, clicks, prompted_frames, pause)
     person = Annotator(noisy, seed)
+    options = replace(NATIVE, focus=focus, quality=quality, precision=precision)
     jobs: list[_Floor | _Model] = (
-        [_Model(name, device, focus, plan, person, target) for name in _known(model or ["nano"])]
+        [_Model(name, device, options, plan, person, target) for name in _known(model or ["nano"])]
         if method == "model"
         else [_Floor(method)]
     )
@@ -216,7 +219,7 @@ class _Model:
 
     name: str
     device: Literal["auto", "cpu", "cuda", "mps"]
-    focus: bool
+    options: InferenceOptions
     protocol: Protocol
     annotator: Annotator
     target: float
@@ -234,7 +237,7 @@ class _Model:
         )
 
     def _open(self, image: np.ndarray) -> TrackingSession:
-        return open_session(image, self.name, self.device, self.focus)
+        return open_session(image, self.name, self.device, self.options)
 
     def evaluation(self, results: Sequence[StackResult]) -> Evaluation:
         from napari_sam2 import __version__
@@ -249,15 +252,18 @@ class _Model:
             tuple(results),
             self.protocol,
             self.annotator,
-            self.focus,
+            self.options.focus,
+            self.options.quality,
+            self.options.precision,
         )
 
 
-def open_session(image: np.ndarray, model: str, device: Any, focus: bool) -> TrackingSession:
+def open_session(
+    image: np.ndarray, model: str, device: Any, options: InferenceOptions
+) -> TrackingSession:
     """Open a session of a model on an image stack (T, Y, X) or (T, Y, X, 3)."""
     from napari_sam2.api import Session
 
-    options = replace(NATIVE, focus=focus)
     return Session(image, axis=0, model=model, rgb=image.ndim == 4, device=device, options=options)
 
 

@@ -43,6 +43,7 @@ def info(
 def collect() -> dict[str, Any]:
     """Return the facts by name; nothing here raises because a library is missing or broken."""
     from napari_sam2 import __version__
+    from napari_sam2.cli import cache
     from napari_sam2.io import folders, weights
 
     found = [(name, weights.find(name)) for name in weights.model_names()]
@@ -54,6 +55,7 @@ def collect() -> dict[str, Any]:
         "devices": _devices(),
         "qt": _qt(),
         "cache folder": str(folders.cache_folder()),
+        "encoded frames": cache.status(),
         "offline folder": str(folders.offline_folder() or "not set"),
         "models": {name: str(path) for name, path in found if path},
     }

@@ -12,7 +12,7 @@ import typer.main
 
 from napari_sam2.core.errors import NapariSam2Error
 
-COMMANDS = ("demo", "run", "batch", "evaluate", "models", "train", "info")
+COMMANDS = ("demo", "run", "batch", "evaluate", "models", "cache", "train", "info", "bench")
 """Subcommands in the order of ``--help``: each is the `app` of the module of that name beside this one.
 
 The modules import nothing heavy at their top, so that help stays fast and works where torch does not.

@@ -12,7 +12,22 @@ from napari_sam2.core.errors import OptionError
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the network runs.")
 ]
+PrecisionOption = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option("--precision", help="Of matrix products; auto takes what the device does fast."),
+]
+QualityOption = Annotated[
+    Literal["auto", "full", "balanced", "fast"],
+    typer.Option(
+        "--quality",
+        help="Balanced and fast look less closely and remember less; auto: balanced for official models on CPUs.",
+    ),
+]
 Focus = Annotated[bool, typer.Option(help="Look at small objects in a window that follows them.")]
+NoEmbeddingCache = Annotated[
+    bool,
+    typer.Option("--no-embedding-cache", help="Neither use nor keep encoded frames on this disk."),
+]
 At = Annotated[
     list[str] | None,
     typer.Option(

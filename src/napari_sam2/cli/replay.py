@@ -27,7 +27,13 @@ def inputs_of(path: Path, image: Path | None) -> tuple[Path, ...]:
     return tuple(item for item in (path, image or found) if item is not None)
 
 
-def replayed(path: Path, image: Path | None, model: str | None, device: Any) -> Session:
+def replayed(
+    path: Path,
+    image: Path | None,
+    model: str | None,
+    device: Any,
+    embedding_cache: bool | None = None,
+) -> Session:
     """Return a session as a file says it, with nothing but what a person said: all masks are still to come.
 
     Parameters
@@ -40,10 +46,14 @@ def replayed(path: Path, image: Path | None, model: str | None, device: Any) -> 
         Another model.
     device : str
         Where the network runs.
+    embedding_cache : bool, optional
+        As for `Session`.
     """
     from napari_sam2.api import Session
 
-    return Session.open(path, image, model=model, device=device, masks=False)
+    return Session.open(
+        path, image, model=model, device=device, masks=False, embedding_cache=embedding_cache
+    )
 
 
 def runs_of(session: Session) -> list[list[int]]:

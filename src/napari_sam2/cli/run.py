@@ -18,6 +18,9 @@ from napari_sam2.cli.options import (
     Device,
     Focus,
     Level,
+    NoEmbeddingCache,
+    PrecisionOption,
+    QualityOption,
     Series,
     StackOptions,
     Volumes,
@@ -90,7 +93,10 @@ def run(
     ] = None,
     window: Window = None,
     device: Device = "auto",
+    quality: QualityOption = "auto",
+    precision: PrecisionOption = "auto",
     focus: Focus = True,
+    no_embedding_cache: NoEmbeddingCache = False,
     overlay: Annotated[
         Path | None, typer.Option(help="Picture of the labels over some frames to write (.png).")
     ] = None,
@@ -103,17 +109,20 @@ def run(
 ) -> None:
     """Segment the prompted objects through a whole stack and write the labels."""
     stack = StackOptions.parse(at, channel, volumes, level, series)
-    limited = _limits(limits, window)
+    limited, cached = _limits(limits, window), False if no_embedding_cache else None
     if is_session(image):
         asked = {"prompts": prompts, "axis": axis, "limits": limits, "window": window}
         check_whole(image, asked | stack.as_arguments())
         outputs = Outputs.checked(out, format, overlay, overwrite, inputs_of(image, other_image))
-        work = Work(replayed(image, other_image, model, device))
+        work = Work(replayed(image, other_image, model, device, cached))
     else:
         given = _checked_prompts(prompts)
         outputs = Outputs.checked(out, format, overlay, overwrite, inputs=(image, given))
-        options = replace(NATIVE, focus=focus)
-        work = _from_prompts(image, given, axis, model or "nano", limited, device, options, stack)
+        options = replace(NATIVE, focus=focus, quality=quality, precision=precision)
+        arguments = stack.as_arguments() | {"embedding_cache": cached}
+        work = _from_prompts(
+            image, given, axis, model or "nano", limited, device, options, arguments
+        )
     session = work.session
     from napari_sam2.cli.pictures import check_drawable
 
@@ -137,6 +146,8 @@ def run(
             "axis": session.stack_view.frame_axis,
             "direction": direction,
             "focus": session.options.focus,
+            "quality": session.options.quality,
+            "precision": session.options.precision,
             "limits": [session.mapping.low, session.mapping.high],
             "objects": [int(object_id) for object_id in session.objects],
             "frames": len(session.frames),
@@ -178,7 +189,7 @@ def _from_prompts(
     limits: tuple[float, float] | str | None,
     device: Any,
     options: InferenceOptions,
-    stack: StackOptions,
+    arguments: Mapping[str, Any],
 ) -> Work:
     from napari_sam2.io.prompts import read_prompts
 
@@ -193,7 +204,7 @@ def _from_prompts(
         limits=limits,
         device=device,
         options=options,
-        **stack.as_arguments(),
+        **arguments,
     )
     _check_scales(session, file.prompts)
     return Work(session, file.prompts, file.infos)

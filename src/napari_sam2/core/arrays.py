@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -76,6 +77,7 @@ class ArrayFrames:
         self._array, self._shape, self._rgb, self.name = array, shape, rgb, name
         self._nonfinite: dict[int, int] = {}
         self._blank: set[int] = set()
+        self._reading = threading.Lock()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -109,7 +111,8 @@ class ArrayFrames:
                 remedy="ask for a frame of the stack",
             )
         try:
-            frame = self._patiently(t)
+            with self._reading:  # files and decoders need not bear two threads
+                frame = self._patiently(t)
         except Exception as error:
             raise FrameReadError(
                 f"frame {t} of '{self.name}' could not be read: {type(error).__name__}: {error}",

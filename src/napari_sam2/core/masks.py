@@ -125,14 +125,30 @@ class ObjectMask:
         object_score: float,
         iou: float,
         view: Box | None = None,
+        corner: tuple[int, int] = (0, 0),
     ) -> ObjectMask:
-        """Cut the box of what is above 0 out of `logits` (h, w), float32, which show the frame or its window `view`."""
+        """Cut the box of what is above 0 out of logits.
+
+        Parameters
+        ----------
+        object_id : ObjectId
+            Whose.
+        logits : ndarray of shape (h, w), float32
+            Of the frame or its window `view`, or of a part of it outside of which nothing is above 0.
+        object_score, iou : float
+            See the class.
+        view : Box, optional
+            The window that was looked at; None for the whole frame.
+        corner : (y, x)
+            Where the logits begin in the frame or in its window.
+        """
         mask = logits > 0
         box = bounding_box(mask)
         crop = mask[_slices(box)]
         strength = quantise_logits(logits[_slices(box)])
-        if view is not None and box != EMPTY_BOX:
-            box = moved_box(box, view[:2])
+        if box != EMPTY_BOX:
+            y0, x0 = (0, 0) if view is None else view[:2]
+            box = moved_box(box, (y0 + corner[0], x0 + corner[1]))
         return cls(object_id, box, crop.copy(), float(object_score), float(iou), strength, view)
 
     @classmethod

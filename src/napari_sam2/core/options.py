@@ -8,6 +8,8 @@ from typing import Literal, get_args
 from napari_sam2.core.errors import OptionError
 
 MemoryDtype = Literal["float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Quality = Literal["auto", "full", "balanced", "fast"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,19 @@ class InferenceOptions:
     slots_per_step : int
         How many objects go through the network at once. 1 makes an object's result independent, bit for bit, of the
         other objects in the run.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        Of matrix products; "auto" takes what the device does fast and the model bears: see `inference.device`.
+    quality : {"auto", "full", "balanced", "fast"}
+        How closely the network looks and how much it remembers; "auto" goes by device and model: see
+        `inference.quality`.
+    skip_below : float
+        A frame whose embedding differs less than this from the one that was last conditioned on memory, as a part of
+        its size, takes over what was conditioned there; 0 conditions every frame.
 
     Raises
     ------
     OptionError
-        If a number is below its smallest value, or the dtype is none of the two.
+        If a number is below its smallest value, or a word is none of those to choose from.
     """
 
     corrections_condition: bool = True
@@ -69,14 +79,17 @@ class InferenceOptions:
     min_pointer_span: int = 16
     focus: bool = True
     slots_per_step: int = 1
+    precision: Precision = "auto"
+    quality: Quality = "auto"
+    skip_below: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.memory_dtype not in get_args(MemoryDtype):
-            choices = " or ".join(get_args(MemoryDtype))
-            raise OptionError(
-                f"memory_dtype must be {choices}, got {self.memory_dtype!r}",
-                remedy="leave it out to take the default",
-            )
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise OptionError(
+                    f"{name} must be {' or '.join(words)}, got {getattr(self, name)!r}",
+                    remedy="leave it out to take the default",
+                )
         for name, smallest in _SMALLEST.items():
             value = getattr(self, name)
             if value is not None and value < smallest:
@@ -93,6 +106,12 @@ _SMALLEST = {
     "memory_stride": 1,
     "min_pointer_span": 0,
     "slots_per_step": 1,
+    "skip_below": 0,
+}
+_WORDS = {
+    "memory_dtype": get_args(MemoryDtype),
+    "precision": get_args(Precision),
+    "quality": get_args(Quality),
 }
 
 NATIVE = InferenceOptions()
@@ -108,5 +127,7 @@ REFERENCE = InferenceOptions(
     max_conditioning_frames=None,
     min_pointer_span=0,
     focus=False,
+    precision="float32",
+    quality="full",
 )
 """The official release on a CPU, bit for bit as far as float32 allows (there, holes stay unfilled)."""

@@ -63,8 +63,8 @@ class Evaluation:
     """All that one model, or what needs none, was found to be on some stacks.
 
     `model`: its name; `sha256`: of its weights, None without a model; `version`: of this package; `method`: ``model``,
-    ``copy`` or ``otsu``; `protocol`, `annotator`: how it was prompted, None without a model; `focus`: whether small
-    objects were looked at in a window, None without a model.
+    ``copy`` or ``otsu``; `protocol`, `annotator`: how it was prompted, None without a model; `focus`, `quality`,
+    `precision`: how the network was used, None without a model.
     """
 
     model: str
@@ -75,6 +75,8 @@ class Evaluation:
     protocol: Protocol | None = None
     annotator: Annotator | None = None
     focus: bool | None = None
+    quality: str | None = None
+    precision: str | None = None
 
     @property
     def mean(self) -> StackResult:
@@ -93,6 +95,8 @@ class Evaluation:
                 "protocol": self.protocol and asdict(self.protocol),
                 "annotator": self.annotator and asdict(self.annotator),
                 "focus": self.focus,
+                "quality": self.quality,
+                "precision": self.precision,
                 **_summary(self.mean),
                 "stacks": [
                     {"name": result.name, "group": result.group, "kind": result.kind}

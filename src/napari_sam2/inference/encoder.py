@@ -13,6 +13,7 @@ from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.intensity import IntensityMapping, is_blank
 from napari_sam2.core.views import View
 from napari_sam2.inference.embeddings import BoundedCache, embedding_size
+from napari_sam2.inference.kept import KeptEmbeddings
 from napari_sam2.inference.transforms import to_model_input
 from napari_sam2.model.sam2 import ImageFeatures, Sam2
 
@@ -40,6 +41,8 @@ class FrameEncoder:
         Where the network is.
     cache_bytes : int
         Budget for embeddings.
+    kept : KeptEmbeddings, optional
+        Where embeddings are that were made before.
     """
 
     def __init__(
@@ -49,9 +52,10 @@ class FrameEncoder:
         mapping: IntensityMapping,
         device: torch.device,
         cache_bytes: int,
+        kept: KeptEmbeddings | None = None,
     ) -> None:
         self._network, self._frames, self.mapping = network, frames, mapping
-        self._device = device
+        self._device, self._kept = device, kept
         self._last: tuple[int, np.ndarray] | None = None
         self._seen: BoundedCache[Seen] = BoundedCache(
             cache_bytes, lambda seen: embedding_size(seen.features)
@@ -83,7 +87,19 @@ class FrameEncoder:
             yield FrameEncoder(self._network, self._frames, self.mapping, self._device, 0)
 
     def _see(self, t: int, view: View) -> Seen:
-        return self._seen.get_or_make((t, view), lambda: self._encode(t, view))
+        return self._seen.get_or_make((t, view), lambda: self._recall(t, view))
+
+    def _recall(self, t: int, view: View) -> Seen:
+        """Take the embedding from where it was kept, or encode the view and keep it."""
+        if self._kept is None:
+            return self._encode(t, view)
+        pixels, side = self._read(t)[view.slices], self._network.config.image_size
+
+        def encoded() -> tuple[ImageFeatures, bool]:
+            seen = self._encode(t, view)
+            return seen.features, seen.is_blank
+
+        return Seen(*self._kept.get_or_make(pixels, view, self.mapping, side, encoded))
 
     def _encode(self, t: int, view: View) -> Seen:
         shown = self.mapping.apply(self._read(t)[view.slices])

@@ -87,6 +87,7 @@ def select(
     is_reverse: bool = False,
     max_conditioning: int | None = None,
     stride: int = 1,
+    num_recent: int = NUM_RECENT,
 ) -> Selection:
     """Choose what a frame attends to (SAM 2 paper, Sec. 4, "Memory bank").
 
@@ -106,6 +107,8 @@ def select(
         See `nearest_conditioning`; conditioning frames left out may still count as recent ones.
     stride : int
         Recent memories beyond the neighbour are taken at multiples of it.
+    num_recent : int
+        At most so many spatial memories of recent frames.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def select(
         return tracked[t] if t in tracked else conditioning[t] if t in left_out else None
 
     memories, rows = [conditioning[t].spatial for t in chosen], [CONDITIONING_ROW] * len(chosen)
-    for back in range(NUM_RECENT, 0, -1):
+    for back in range(num_recent, 0, -1):
         entry = recent(_recent_frame(frame, back, sign, stride))
         if entry is not None and entry.spatial is not None:
             memories.append(entry.spatial)

@@ -15,6 +15,8 @@ from torch import Tensor
 from napari_sam2.core.errors import OptionError, PromptError, PropagationError
 from napari_sam2.core.options import REFERENCE, InferenceOptions
 from napari_sam2.core.views import View
+from napari_sam2.inference.attending import Attender
+from napari_sam2.inference.device import ALL_SHORTCUTS, Shortcuts
 from napari_sam2.inference.memory import MemoryEntry, select
 from napari_sam2.inference.postprocess import fill_holes
 from napari_sam2.inference.step import (
@@ -22,7 +24,6 @@ from napari_sam2.inference.step import (
     ModelPoints,
     StepOutput,
     adopt_mask,
-    condition,
     decode,
     remember,
 )
@@ -83,6 +84,8 @@ class ReferenceTracker:
         (Y, X) of the logits that are returned.
     options : InferenceOptions
         `REFERENCE`, or with single switches changed.
+    shortcuts : Shortcuts
+        Which operations are saved.
 
     Raises
     ------
@@ -97,6 +100,7 @@ class ReferenceTracker:
         num_frames: int,
         frame_shape: tuple[int, int],
         options: InferenceOptions = REFERENCE,
+        shortcuts: Shortcuts = ALL_SHORTCUTS,
     ) -> None:
         if options.focus:
             raise OptionError(
@@ -104,6 +108,7 @@ class ReferenceTracker:
                 remedy="switch focus off, or use Sam2Segmenter",
             )
         self._network, self._embed, self._options = network, embed, options
+        self._attender = Attender(network, shortcuts)
         self._num_frames, self._frame_shape = num_frames, frame_shape
         self._objects: dict[int, _Object] = {}
 
@@ -305,7 +310,7 @@ class ReferenceTracker:
             stride=self._options.memory_stride,
         )
         span = max(self._num_frames, self._options.min_pointer_span)
-        return condition(self._network, features, [selection], span)
+        return self._attender.condition(features, [selection], span)
 
     def _remember(
         self, features: ImageFeatures, step: StepOutput, is_prompted: bool

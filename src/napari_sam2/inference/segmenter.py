@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from napari_sam2.core.cancellation import Cancellation
+from napari_sam2.core.embedding_store import EmbeddingStore
 from napari_sam2.core.errors import OptionError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
@@ -29,82 +30,27 @@ from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.plan import PlannedFrame, Track, plan_of
 from napari_sam2.core.prompts import ObjectPrompts
 from napari_sam2.core.views import View
+from napari_sam2.inference.attending import Attender
 from napari_sam2.inference.conditioning import Answer, Conditioner, Memories
 from napari_sam2.inference.device import DevicePolicy
 from napari_sam2.inference.embeddings import DEFAULT_BUDGET
 from napari_sam2.inference.encoder import FrameEncoder
-from napari_sam2.inference.focus import SEARCHED, Focus, Side, Trail, centre_of
-from napari_sam2.inference.memory import MemoryEntry, Selection, select, window_of
+from napari_sam2.inference.focus import SEARCHED, Focus, Trail, centre_of
+from napari_sam2.inference.kept import KeptEmbeddings
+from napari_sam2.inference.memory import MemoryEntry, select
 from napari_sam2.inference.memory_ladder import MemoryLadder
+from napari_sam2.inference.passes import Conditioned, Found, Pass, Slot
 from napari_sam2.inference.postprocess import fill_holes
+from napari_sam2.inference.quality import economy_of, is_large, limited, scaled
+from napari_sam2.inference.read_ahead import ReadAhead
 from napari_sam2.inference.soundness import soundly
-from napari_sam2.inference.step import StepOutput, absent, condition, decode, remember
+from napari_sam2.inference.step import StepOutput, absent, decode, remember
 from napari_sam2.inference.stopping import StoppedError, stoppable
-from napari_sam2.inference.transforms import to_view_logits
-from napari_sam2.model.sam2 import Sam2
+from napari_sam2.inference.transforms import to_object_logits
+from napari_sam2.model.sam2 import ImageFeatures, Sam2
 
 PERSON_STRENGTH = 255
 """A person's mask wins every pixel it claims."""
-
-
-class Pass:
-    """Recent memories of one object on its way from one conditioning frame, and the trail it left.
-
-    Immutable: `after` gives the next one, so a resume point is a reference.
-    """
-
-    __slots__ = ("anchor", "is_reverse", "recent", "trail")
-
-    def __init__(
-        self,
-        anchor: int,
-        is_reverse: bool,
-        trail: Trail,
-        recent: dict[int, MemoryEntry] | None = None,
-    ) -> None:
-        self.anchor, self.is_reverse = anchor, is_reverse
-        self.trail, self.recent = trail, recent or {}
-
-    def is_of(self, track: Track, is_reverse: bool) -> bool:
-        """Say whether `track` goes on with this pass."""
-        return self.anchor == track.anchor and self.is_reverse == is_reverse
-
-    def after(self, frame: int, entry: MemoryEntry, box: Box, stride: int = 1) -> Pass:
-        """Return the pass with one more frame remembered and the unreachable ones forgotten."""
-        window = window_of({**self.recent, frame: entry}, frame, stride)
-        trail = self.trail.missed() if box == EMPTY_BOX else self.trail.seen(box)
-        return Pass(self.anchor, self.is_reverse, trail, window)
-
-    def past_noise(self) -> Pass:
-        """Return the pass after a frame on which nothing could be said: nothing is remembered of it."""
-        return Pass(self.anchor, self.is_reverse, self.trail.missed(), self.recent)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Slot:
-    """One object on the frame that is tracked now.
-
-    `side`: of its window; `view`: where it is looked for; `selection`: what it attends to.
-    """
-
-    object_id: ObjectId
-    side: Side
-    view: View
-    selection: Selection
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """What a slot's view showed. `output`: as it is remembered, None if it was noise; `mask`: shown, holes filled."""
-
-    slot: Slot
-    output: StepOutput | None
-    mask: ObjectMask
-
-    @property
-    def is_visible(self) -> bool:
-        """Whether the object is there."""
-        return self.mask.box != EMPTY_BOX
 
 
 class Sam2Segmenter:
@@ -124,6 +70,10 @@ class Sam2Segmenter:
         Default: the best device there is.
     cache_bytes : int
         Budget for encoded frames.
+    embeddings : EmbeddingStore, optional
+        Where encoded frames are kept beyond this process.
+    read_ahead : bool
+        Read the next frame of a run on another thread while one is tracked.
 
     Raises
     ------
@@ -139,15 +89,27 @@ class Sam2Segmenter:
         options: InferenceOptions = NATIVE,
         policy: DevicePolicy | None = None,
         cache_bytes: int = DEFAULT_BUDGET,
+        embeddings: EmbeddingStore | None = None,
+        read_ahead: bool = True,
     ) -> None:
         _check_options(options)
-        self._policy = policy or DevicePolicy.choose()
-        self._network = network.to(self._policy.compute).eval()
-        self._frames, self._options = frames, options
+        self._policy = policy or DevicePolicy.choose(
+            "auto", options.precision, is_large=is_large(network)
+        )
+        device = self._policy.compute
+        self._economy = economy_of(options.quality, network, device)
+        self._network = scaled(network.to(device).eval(), self._economy.scale)
+        self._kept = (
+            None if embeddings is None else KeptEmbeddings(embeddings, self._network, self._policy)
+        )
+        limit = limited(options.max_conditioning_frames, self._economy)
+        self._options = replace(options, max_conditioning_frames=limit)
+        self._frames = ReadAhead(frames, is_on=read_ahead)
+        self._attender = Attender(self._network, self._policy.shortcuts)
+        self._ladder = MemoryLadder(device, options.slots_per_step, self._drop_caches)
         config = self._network.config
         self._focus = Focus(frames.shape, config.image_size, config.stride, options.focus)
         self.mapping, self._cache_bytes = mapping, cache_bytes
-        self._ladder = MemoryLadder(self._policy.compute, options.slots_per_step, self._drop_caches)
         self._take_up(mapping)
 
     def _look_through(self, mapping: IntensityMapping | None) -> None:
@@ -158,12 +120,15 @@ class Sam2Segmenter:
 
     def _take_up(self, mapping: IntensityMapping) -> None:
         device, network = self._policy.compute, self._network
-        self._encoder = FrameEncoder(network, self._frames, mapping, device, self._cache_bytes)
+        self._encoder = FrameEncoder(
+            network, self._frames, mapping, device, self._cache_bytes, self._kept
+        )
         self._conditioner = Conditioner(network, self._encoder, self._focus, self._options, device)
 
     def _drop_caches(self) -> None:
         """Forget what can be computed again, and keep half as much from now on."""
         self._cache_bytes //= 2
+        self._attender = Attender(self._network, self._policy.shortcuts)
         self._take_up(self._encoder.mapping)
 
     def prompt(self, request: PromptRequest) -> PromptResult:
@@ -192,18 +157,21 @@ class Sam2Segmenter:
         self._conditioner.reserve(request.objects)
         done = resume.done if resume else 0
         passes: dict[ObjectId, Pass] = dict(resume.state) if resume else {}  # type: ignore[call-overload]
-        for number, planned in enumerate(plan[done:], start=done + 1):
-            # The context is left at every yield: the caller's own torch code runs in between.
-            try:
-                # Clicks that came in between may have looked through another mapping.
-                self._look_through(request.mapping)
-                with self._working(cancellation):
-                    step = partial(self._step, planned, conditioning, passes)
-                    masks = self._ladder.climb(f"tracking frame {planned.frame}", step)
-            except StoppedError:
-                return
-            state = ResumePoint(number, dict(passes))
-            yield FrameResult(planned.frame, masks, len(plan), state)
+        with self._frames.run():
+            for number, planned in enumerate(plan[done:], start=done + 1):
+                if number < len(plan):
+                    self._frames.expect(planned.frame, plan[number].frame)
+                # The context is left at every yield: the caller's own torch code runs in between.
+                try:
+                    # Clicks that came in between may have looked through another mapping.
+                    self._look_through(request.mapping)
+                    with self._working(cancellation):
+                        step = partial(self._step, planned, conditioning, passes)
+                        masks = self._ladder.climb(f"tracking frame {planned.frame}", step)
+                except StoppedError:
+                    return
+                state = ResumePoint(number, dict(passes))
+                yield FrameResult(planned.frame, masks, len(plan), state)
 
     @contextmanager
     def _working(self, cancellation: Cancellation | None) -> Iterator[None]:
@@ -286,7 +254,8 @@ class Sam2Segmenter:
         if spatial is None:
             return current.past_noise()
         entry = MemoryEntry(spatial.clone(), output.pointer.clone())
-        return current.after(frame, entry, found.mask.box, self._options.memory_stride)
+        stride = self._options.memory_stride
+        return current.after(frame, entry, found.mask.box, stride, found.last)
 
     def _new_pass(self, track: Track, is_reverse: bool, prompts: ObjectPrompts) -> Pass:
         """Begin a pass where the object is on its conditioning frame."""
@@ -305,10 +274,11 @@ class Sam2Segmenter:
             is_reverse=planned.is_reverse,
             max_conditioning=self._options.max_conditioning_frames,
             stride=self._options.memory_stride,
+            num_recent=self._economy.num_recent,
         )
         limit = 0.0 if side is None else side / 4
         view = self._focus.window(current.trail.expected(limit), side)
-        return Slot(prompts.object_id, side, view, selection)
+        return Slot(prompts.object_id, side, view, selection, current.last)
 
     @property
     def _pointer_span(self) -> int:
@@ -361,11 +331,12 @@ class Sam2Segmenter:
     def _track_batch(self, frame: FrameIndex, slots: Sequence[Slot]) -> Iterator[Found]:
         """Track slots of one view and one layout at once; if their numbers are noise, each for itself."""
         view = slots[0].view
-        selections = [slot.selection for slot in slots]
+        lasts: list[Conditioned] = []
 
         def decoded(encoder: FrameEncoder) -> StepOutput:
             features = encoder.embed(frame, view)
-            conditioned = condition(self._network, features, selections, self._pointer_span)
+            lasts[:] = self._conditioned(features, slots)
+            conditioned = torch.cat([last.conditioned for last in lasts])
             return decode(self._network, features, conditioned, self._options)
 
         output = soundly(self._encoder, f"tracking frame {frame}", decoded)
@@ -378,7 +349,7 @@ class Sam2Segmenter:
             row = output.row(number)
             logits = fill_holes(row.logits, self._options.fill_holes)
             mask = self._to_mask(slot.object_id, logits, view, row.object_score, row.iou)
-            yield Found(slot, row, mask)
+            yield Found(slot, row, mask, lasts[number] if self._options.skip_below else None)
 
     def _track_noise(self, frame: FrameIndex, slots: Sequence[Slot]) -> Iterator[Found]:
         """Track slots one by one: what is wrong with one of them is not to cost the others their masks."""
@@ -388,13 +359,25 @@ class Sam2Segmenter:
         for slot in slots:
             yield from self._track_batch(frame, [slot])
 
+    def _conditioned(self, features: ImageFeatures, slots: Sequence[Slot]) -> list[Conditioned]:
+        """Condition the frame for every slot, or take over what was conditioned on one that hardly differed."""
+        view, stride16 = slots[0].view, features.stride16
+        lasts = [slot.last for slot in slots if slot.last is not None]
+        limit = self._options.skip_below
+        if len(lasts) == len(slots) and all(last.is_like(view, stride16, limit) for last in lasts):
+            return lasts
+        selections = [slot.selection for slot in slots]
+        conditioned = self._attender.condition(features, selections, self._pointer_span)
+        return [Conditioned(view, stride16, row[None]) for row in conditioned]
+
     def _to_mask(
         self, object_id: ObjectId, logits: Tensor, view: View, object_score: Tensor, iou: Tensor
     ) -> ObjectMask:
         """Bring logits (1, 1, 4h, 4w) that show `view` to the frame."""
-        pixels = to_view_logits(logits, view)[0, 0].cpu().numpy()
+        pixels, corner = to_object_logits(logits, view)
         window = None if view == self._focus.whole else view.box
-        return ObjectMask.from_logits(object_id, pixels, float(object_score), float(iou), window)
+        score, quality, shown = float(object_score), float(iou), pixels.cpu().numpy()
+        return ObjectMask.from_logits(object_id, shown, score, quality, window, corner)
 
 
 def person_mask(object_id: ObjectId, mask: PackedMask) -> ObjectMask:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_sam2.core.options import InferenceOptions
-from napari_sam2.inference.memory import Selection
 from napari_sam2.model.mask_decoder import Decoded
 from napari_sam2.model.sam2 import (
     MEMORY_MASK_BIAS,
@@ -72,44 +70,6 @@ def no_points(batch: int, device: torch.device) -> ModelPoints:
     labels = torch.full((batch, 1), -1, dtype=torch.int64, device=device)
     padding = torch.zeros(batch, 1, 2, dtype=torch.float32, device=device)
     return ModelPoints(padding, labels)
-
-
-def condition(
-    network: Sam2, features: ImageFeatures, selections: Sequence[Selection], pointer_span: int
-) -> Tensor:
-    """Let a frame attend to the memory of each slot; all selections have one layout.
-
-    Parameters
-    ----------
-    network : Sam2
-        The network.
-    features : ImageFeatures
-        Of one frame, batch 1.
-    selections : sequence of Selection
-        One a slot.
-    pointer_span : int
-        Distances of pointers are divided by the longest one remembered, min(span, 16) - 1 frames.
-
-    Returns
-    -------
-    Tensor of shape (B, C, h, w)
-        Conditioned features.
-    """
-    first, stride16 = selections[0], features.stride16
-    device = stride16.device
-    memories = torch.cat([torch.stack(s.memories, dim=1) for s in selections])
-    rows = torch.tensor(first.rows, dtype=torch.int64, device=device)
-    pointers = _stack_pointers(selections, stride16)
-    longest = max(min(pointer_span, 16) - 1, 1)
-    offsets = torch.tensor(first.offsets, dtype=torch.float32, device=device) / longest
-    return network.condition(stride16, memories.to(device, stride16.dtype), rows, pointers, offsets)
-
-
-def _stack_pointers(selections: Sequence[Selection], stride16: Tensor) -> Tensor:
-    if not selections[0].pointers:
-        return stride16.new_zeros(len(selections), 0, stride16.shape[1])
-    stacked = torch.cat([torch.stack(s.pointers, dim=1) for s in selections])
-    return stacked.to(stride16.device, stride16.dtype)
 
 
 def decode(

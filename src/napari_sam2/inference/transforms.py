@@ -63,3 +63,39 @@ def to_view_logits(logits: Tensor, view: View) -> Tensor:
     if tuple(logits.shape[-2:]) == size:
         return logits
     return F.interpolate(logits.float(), size, mode="bilinear")
+
+
+def to_object_logits(logits: Tensor, view: View) -> tuple[Tensor, tuple[int, int]]:
+    """Stretch logits to the frame pixels of `view`, but only around what is above 0, where that can be done exactly.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (1, 1, 4h, 4w)
+        Of one object.
+    view : View
+        What they show.
+
+    Returns
+    -------
+    logits : Tensor of shape (height, width), float32
+        Outside of it, nothing is above 0.
+    corner : (y, x)
+        Where it begins in the view, pixels.
+    """
+    cells = logits.shape[-2:]
+    by = view.height // cells[0], view.width // cells[1]
+    if (cells[0] * by[0], cells[1] * by[1]) != (view.height, view.width) or min(by) < 2:
+        return to_view_logits(logits, view)[0, 0], (0, 0)
+    # A pixel is above 0 only if one of the four cells around it is; one more cell keeps the border's values right.
+    is_above = logits[0, 0] > 0
+    (y0, y1), (x0, x1) = _around(is_above.any(1), 2), _around(is_above.any(0), 2)
+    part = View(0, 0, (y1 - y0) * by[0], (x1 - x0) * by[1])
+    return to_view_logits(logits[..., y0:y1, x0:x1], part)[0, 0], (y0 * by[0], x0 * by[1])
+
+
+def _around(is_inside: Tensor, margin: int) -> tuple[int, int]:
+    """Return from where to where there is anything, widened by `margin`; the first one if there is nothing."""
+    inside = is_inside.nonzero().flatten().tolist()
+    if not inside:
+        return 0, 1
+    return max(0, inside[0] - margin), min(len(is_inside), inside[-1] + 1 + margin)

@@ -24,6 +24,11 @@ def weights_folder() -> Path:
     return cache_folder() / "weights"
 
 
+def embeddings_folder() -> Path:
+    """Return the folder that encoded frames are kept in by default; it need not exist."""
+    return cache_folder() / "embeddings"
+
+
 def sessions_folder() -> Path:
     """Return the folder that sessions are saved in by themselves; it need not exist."""
     override = os.environ.get(HOME_VARIABLE)

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_sam2.model.attention import attention
 from napari_sam2.model.config import TrunkConfig
-from napari_sam2.model.layers import Mlp, attention, merge_heads
+from napari_sam2.model.layers import Mlp, as_multiplied, merge_heads
 
 
 def to_windows(x: Tensor, side: int) -> tuple[Tensor, tuple[int, int]]:
@@ -92,7 +93,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Take and give channels-last maps (B, H, W, C)."""
-        normed = self.norm1(x)
+        normed = as_multiplied(self.norm1(x))
         # At a stage change the shortcut, too, starts from the normalised input (fact of the release).
         shortcut = x if self.proj is None else pool(self.proj(normed))
         x = shortcut + self._attend(normed, (shortcut.shape[1], shortcut.shape[2]))
@@ -122,6 +123,7 @@ class Hiera(nn.Module):
         self.window_position = nn.Parameter(torch.empty(1, config.embed_dim, side, side))
         self.blocks = nn.ModuleList(_blocks(config))
         self.last_blocks = [end - 1 for end in accumulate(config.stages)]
+        self._stretched_last: tuple[tuple[int, int], Tensor, Tensor] | None = None
         nn.init.trunc_normal_(self.position, std=0.02)
         nn.init.trunc_normal_(self.window_position, std=0.02)
 
@@ -137,6 +139,20 @@ class Hiera(nn.Module):
         return stages
 
     def _position_map(self, height: int, width: int) -> Tensor:
+        """Return the learned positions at the grid's size, (1, C, height, width)."""
+        if torch.is_grad_enabled():
+            return self._stretched(height, width)
+        learned = torch.cat([self.position.flatten(), self.window_position.flatten()])
+        if self._stretched_last is not None:
+            size, source, stretched = self._stretched_last
+            # Compared, not watched: weights may be exchanged in place, and a stale map would go unnoticed.
+            if size == (height, width) and torch.equal(source, learned):
+                return stretched
+        stretched = self._stretched(height, width)
+        self._stretched_last = (height, width), learned, stretched
+        return stretched
+
+    def _stretched(self, height: int, width: int) -> Tensor:
         background = F.interpolate(self.position, size=(height, width), mode="bicubic")
         side = self.window_position.shape[-1]
         tiles = self.window_position.tile(1, 1, -(-height // side), -(-width // side))

@@ -6,28 +6,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Softmax attention, the one seam for a faster kernel.
-
-    Parameters
-    ----------
-    query : Tensor of shape (B, heads, Lq, d)
-        Scaled inside by 1 / sqrt(d).
-    key : Tensor of shape (B, heads, Lk, d)
-        Same dtype as `query`.
-    value : Tensor of shape (B, heads, Lk, dv)
-        Same dtype as `query`.
-
-    Returns
-    -------
-    Tensor of shape (B, heads, Lq, dv)
-        Mixed values.
-    """
-    return F.scaled_dot_product_attention(query, key, value)
+def as_multiplied(x: Tensor) -> Tensor:
+    """Cast to the precision that matrix products run in: what is moved about before one is then half as large."""
+    kind = x.device.type
+    is_lowered = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return x.to(torch.get_autocast_dtype(kind)) if is_lowered else x
 
 
 def split_heads(tokens: Tensor, num_heads: int) -> Tensor:

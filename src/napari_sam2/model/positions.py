@@ -85,15 +85,16 @@ class FourierEncoding(nn.Module):
 
 @lru_cache(maxsize=16)
 def rotary_table(
-    width: int, height: int, length: int, theta: float, device: torch.device
+    width: int, height: int, length: int, theta: float, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines of the axial rotations of a grid's cells, row by row.
+    """Return cosines and signed sines of the axial rotations of a grid's cells, row by row.
 
-    The first half of the channel pairs turns with x, the second half with y, at frequency theta^(-4 i / width).
+    The first half of the channel pairs turns with x, the second half with y, at frequency theta^(-4 i / width). Of a
+    pair, the first channel has the negative sine: it receives minus the sine times the second.
 
     Returns
     -------
-    tuple of two Tensors of shape (height * length, width / 2), float32
+    tuple of two Tensors of shape (height * length, width)
         Real-valued: same rotation as complex multiplication, but it exports and runs on every device.
     """
     with torch.inference_mode(False), torch.no_grad():
@@ -102,29 +103,35 @@ def rotary_table(
         cells = torch.arange(height * length, dtype=torch.float32, device=device)
         x, y = cells % length, torch.div(cells, length, rounding_mode="floor")
         angles = torch.cat([torch.outer(x, frequencies), torch.outer(y, frequencies)], dim=-1)
-        return angles.cos(), angles.sin()
+        cosine = angles.cos().repeat_interleave(2, dim=-1)
+        sine = torch.stack([-angles.sin(), angles.sin()], dim=-1).flatten(-2)
+        return cosine.to(dtype), sine.to(dtype)
 
 
-def rotate(tokens: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+def rotate(tokens: Tensor, partners: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     """Turn adjacent channel pairs by the table's angles, repeated when there are several frames of cells.
 
     Parameters
     ----------
-    tokens : Tensor of shape (B, heads, L, d)
-        ``L`` is a multiple of the table's cells.
-    table : tuple of two Tensors of shape (cells, d / 2)
+    tokens : Tensor of shape (B, L, d)
+        ``L`` is a multiple of the table's cells. Changed in place.
+    partners : Tensor of shape (B, L, d)
+        The same with the channels of every pair exchanged.
+    table : tuple of two Tensors of shape (cells, d)
         From `rotary_table`.
 
     Returns
     -------
-    Tensor of shape (B, heads, L, d)
-        Same dtype as `tokens`; rotated in float32.
+    Tensor of shape (B, L, d)
+        `tokens`.
     """
     cosine, sine = table
-    cells, half = cosine.shape
-    frames = tokens.shape[-2] // cells
-    # (B, heads, L, d) -> (B, heads, frames, cells, d/2, 2)
-    pairs = tokens.float().unflatten(-2, (frames, cells)).unflatten(-1, (half, 2))
-    first, second = pairs.unbind(-1)
-    turned = torch.stack([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
-    return turned.flatten(-2).flatten(-3, -2).to(tokens.dtype)
+    frames = -1, cosine.shape[0]
+    # (B, L, d) -> (B, frames, cells, d)
+    tokens.unflatten(1, frames).mul_(cosine).addcmul_(partners.unflatten(1, frames), sine)
+    return tokens
+
+
+def exchanged(channels: Tensor, dim: int) -> Tensor:
+    """Exchange the two channels of every adjacent pair along `dim`, counted from the front."""
+    return channels.unflatten(dim, (-1, 2)).flip(dim + 1).flatten(dim, dim + 1)

@@ -12,7 +12,7 @@ from napari_sam2.model.config import Sam2Config
 from napari_sam2.model.hiera import Hiera
 from napari_sam2.model.layers import Mlp
 from napari_sam2.model.mask_decoder import Decoded, MaskDecoder
-from napari_sam2.model.memory_attention import MemoryAttention
+from napari_sam2.model.memory_attention import MemoryAttention, MemoryTokens
 from napari_sam2.model.memory_encoder import MemoryEncoder
 from napari_sam2.model.neck import Neck
 from napari_sam2.model.positions import sine_grid, sine_line
@@ -64,23 +64,35 @@ class Sam2(nn.Module):
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
         """Encode normalised images (B, 3, S, S)."""
-        stride4, stride8, stride16 = self.neck(self.trunk(image))
         decoder = self.mask_decoder
-        return ImageFeatures(decoder.skip4(stride4), decoder.skip8(stride8), stride16)
+        return ImageFeatures(*self.neck(self.trunk(image), decoder.skip4, decoder.skip8))
+
+    def begin(self, stride16: Tensor) -> Tensor:
+        """Do what `condition` does first, which knows nothing of any memory: once for all objects of a frame.
+
+        Takes and gives (B, C, h, w).
+        """
+        return self.memory_attention.begin(stride16)
 
     def without_memory(self, stride16: Tensor) -> Tensor:
         """Mark features (B, C, h, w) as seen without any memory."""
         return stride16 + self.no_memory.view(1, -1, 1, 1)
 
     def condition(
-        self, stride16: Tensor, memories: Tensor, rows: Tensor, pointers: Tensor, offsets: Tensor
+        self,
+        begun: Tensor,
+        memories: Tensor,
+        rows: Tensor,
+        pointers: Tensor,
+        offsets: Tensor,
+        folds_values: bool = False,
     ) -> Tensor:
         """Condition a frame on what is remembered (SAM 2 paper, Sec. 4).
 
         Parameters
         ----------
-        stride16 : Tensor of shape (B, C, h, w)
-            Raw features of the frame.
+        begun : Tensor of shape (B or 1, C, h, w)
+            Features of the frame after `begin`.
         memories : Tensor of shape (B, M, Cm, h, w)
             Spatial memories.
         rows : Tensor of shape (M,), int64
@@ -89,6 +101,8 @@ class Sam2(nn.Module):
             Object pointers; P may be 0.
         offsets : Tensor of shape (P,), float32
             Signed distance in time, positive in the past, normalised by the longest remembered distance.
+        folds_values : bool
+            Whether memories are mixed before they are projected: the same, with fewer operations, without gradients.
 
         Returns
         -------
@@ -104,8 +118,8 @@ class Sam2(nn.Module):
         pointer_codes = self._pointer_codes(offsets, pointer_tokens.shape[1])
         value = torch.cat([tokens, pointer_tokens], dim=1)
         key = value + torch.cat([codes, pointer_codes.expand(batch, -1, -1)], dim=1)
-        stride16 = stride16.expand(batch, -1, -1, -1)
-        return self.memory_attention(stride16, key, value, pointer_tokens.shape[1])
+        lined_up = MemoryTokens(key, value, pointer_tokens.shape[1], folds_values)
+        return self.memory_attention(begun.expand(batch, -1, -1, -1), lined_up)
 
     def _pointer_codes(self, offsets: Tensor, num_tokens: int) -> Tensor:
         """Code the time of pointers, the same for all tokens that a pointer is split into."""

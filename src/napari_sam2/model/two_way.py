@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from napari_sam2.model.attention import attention
 from napari_sam2.model.config import DecoderConfig
-from napari_sam2.model.layers import Mlp, attention, merge_heads, split_heads
+from napari_sam2.model.layers import Mlp, merge_heads, split_heads
 
 
 class Attention(nn.Module):

@@ -78,7 +78,9 @@ class Binding:
     def _engine(self, worker: SafeWorker) -> WorkerEngine:
         chosen = self._settings
         depth = self.frames.stack_view.depth
-        recipe = Recipe(chosen.model, self.frames, self._limits, chosen.device, chosen.focus, depth)
+        recipe = Recipe(
+            chosen.model, self.frames, self._limits, chosen.device, chosen.options, depth
+        )
         return WorkerEngine(worker, recipe, self._refused, self._note_frames)
 
     def _refused(self, generation: int, error: NapariSam2Error) -> None:

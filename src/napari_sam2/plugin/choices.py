@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 _AXIS_NAMES = {"t": "time", "z": "depth", "y": "height", "x": "width", "c": "channel"}
 SIZES = ("tiny", "small", "base_plus", "large")
 
+QUALITIES = (
+    Choice("auto", "Automatic", "Full, but balanced where a frame would take seconds"),
+    Choice("full", "Full", "All that the model was trained for: the most accurate, the slowest"),
+    Choice(
+        "balanced", "Balanced (approximate)", "Three quarters of the pixels, four recent frames"
+    ),
+    Choice("fast", "Fast (approximate)", "Half of the pixels, two recent frames"),
+)
+
 FrameAxis = int | tuple[int, int] | None
 """Along which axis frames are counted; two of them: through each volume first, then from volume to volume."""
 

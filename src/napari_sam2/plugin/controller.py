@@ -12,6 +12,7 @@ from qtpy.QtCore import QTimer
 
 from napari_sam2.core.errors import NapariSam2Error, PropagationError
 from napari_sam2.core.messages import Direction
+from napari_sam2.core.options import Quality
 from napari_sam2.core.prompts import PointPrompt
 from napari_sam2.core.session import Session
 from napari_sam2.core.state import OverlapPolicy
@@ -254,6 +255,13 @@ class Controller:
         """Look at small objects in windows that follow them, or always at whole frames, from now on."""
         with self.reporting():
             settings = replace(self.settings, focus=is_on)
+            self._use(settings)
+            self.settings = settings
+
+    def choose_quality(self, quality: Quality) -> None:
+        """Look as closely, and remember as much, as `quality` says from now on."""
+        with self.reporting():
+            settings = replace(self.settings, quality=quality)
             self._use(settings)
             self.settings = settings
 

@@ -27,6 +27,8 @@ def present(controller: Controller) -> DockState:
         "models": choices.model_choices(),
         "model": controller.settings.model,
         "download_size": missing,
+        "qualities": choices.QUALITIES,
+        "quality": controller.settings.quality,
         "focus": controller.settings.focus,
         "is_positive": controller.is_positive,
         "active_object": controller.active_object,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from napari_sam2.core.errors import TorchUnavailableError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.intensity import IntensityMapping, sample_percentiles
-from napari_sam2.core.options import NATIVE
+from napari_sam2.core.options import NATIVE, InferenceOptions
 from napari_sam2.core.segmenter import Segmenter
 
 
@@ -15,15 +15,15 @@ from napari_sam2.core.segmenter import Segmenter
 class Recipe:
     """All that a segmenter is made from.
 
-    `limits`: the contrast limits of the layer when the session began, or None; `focus`: see `InferenceOptions`;
-    `depth`: frames of a volume, in a row of volumes.
+    `limits`: the contrast limits of the layer when the session began, or None; `options`: how the network is
+    used; `depth`: frames of a volume, in a row of volumes.
     """
 
     model: str
     frames: FrameSource = field(hash=False)
     limits: tuple[float, float] | None = None
     device: str = "auto"
-    focus: bool = True
+    options: InferenceOptions = NATIVE
     depth: int = 0
 
 
@@ -39,13 +39,12 @@ def make_segmenter(recipe: Recipe) -> Segmenter:
     from napari_sam2.api import make_segmenter as make
 
     mapping = mapping_for(recipe.frames, recipe.limits)
-    options = replace(NATIVE, focus=recipe.focus)
     return make(
         recipe.model,
         recipe.frames,
         mapping,
         device=recipe.device,
-        options=options,
+        options=recipe.options,
         depth=recipe.depth,
     )
 

@@ -14,7 +14,7 @@ from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.errors import NapariSam2Error
 from napari_sam2.core.fingerprint import Fingerprint
 from napari_sam2.core.intensity import IntensityMapping
-from napari_sam2.core.options import NATIVE
+from napari_sam2.core.options import InferenceOptions
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.snapshot import Snapshot
 from napari_sam2.core.sources import ImageSource
@@ -40,7 +40,7 @@ class Moment:
     placement: Placement
     mapping: IntensityMapping | None
     model: str
-    focus: bool
+    options: InferenceOptions
 
     @classmethod
     def of(cls, binding: Binding, settings: PluginSettings) -> Moment:
@@ -48,7 +48,7 @@ class Moment:
         placement = placement_of(binding.image)
         mapping = mapping_of(binding)
         snapshot = binding.session.snapshot()
-        return cls(snapshot, placement, mapping, settings.model, settings.focus)
+        return cls(snapshot, placement, mapping, settings.model, settings.options)
 
 
 class Writer:
@@ -85,7 +85,7 @@ class Writer:
             ImageFacts.of(self._frames),
             view,
             moment.mapping,
-            replace(NATIVE, focus=moment.focus),
+            moment.options,
             ModelFacts(moment.model, self._hash(moment.model)),
             ImagePlace(replace(source, placement=moment.placement)),
             fingerprint,

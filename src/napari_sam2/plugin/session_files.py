@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.errors import ImageError, NapariSam2Error
-from napari_sam2.core.options import NATIVE
 from napari_sam2.core.saved import Kept
 from napari_sam2.io.sessions import SessionFile, read_session
 from napari_sam2.io.weights import resolve, weights_sha256
@@ -163,11 +162,12 @@ class SessionFiles:
             resolve(name)
         except NapariSam2Error:
             return [f"Its model '{Path(name).name}' is not on this computer"]
-        settings = replace(controller.settings, model=name, focus=file.options.focus)
+        used = file.options
+        settings = replace(controller.settings, model=name, focus=used.focus, quality=used.quality)
         controller.settings = settings
         if file.model.sha256 not in (None, weights_sha256(name)):
             return [f"Its model '{Path(name).name}' has other weights now"]
-        if file.options != replace(NATIVE, focus=file.options.focus):
+        if used != settings.options:
             return ["It was made with other options than this dock has"]
         return []
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from napari_sam2.model.memory_attention import RotaryAttention
 from napari_sam2.model.sam2 import Sam2
 from napari_sam2.model.two_way import Attention
 
@@ -211,7 +212,7 @@ def _remember_one(net: Sam2, images: Tensor, stride16: Tensor) -> None:
     memory = net.encode_memory(stride16, mask, torch.ones(batch, device=images.device))
     row = torch.tensor([0], device=images.device)
     nothing = torch.zeros(batch, 0, net.config.width, device=images.device)
-    net.condition(stride16, memory[:, None], row, nothing, nothing.new_zeros(0))
+    net.condition(net.begin(stride16), memory[:, None], row, nothing, nothing.new_zeros(0))
 
 
 def _cells(grid: int, device: torch.device) -> Tensor:
@@ -233,11 +234,13 @@ def _weights(attention: Attention, query: Tensor, key: Tensor) -> Tensor:
 
 
 def _rotary_weights(
-    attention: nn.Module, query: Tensor, key: Tensor, value: Tensor, grid: tuple[int, int], _: int
+    attention: RotaryAttention,
+    query: Tensor,
+    key: Tensor,
+    _value: Tensor,
+    grid: tuple[int, int],
+    *_: int,
 ) -> Tensor:
-    from napari_sam2.model.positions import rotary_table, rotate
-
-    q, k = attention.q_proj(query)[:, None], attention.k_proj(key)[:, None]
-    table = rotary_table(q.shape[-1], *grid, attention.theta, q.device)
-    q, k = rotate(q, table), rotate(k, table)
-    return (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1)[:, 0]
+    q = attention.turned(attention.q_proj, query, grid)
+    k = attention.turned(attention.k_proj, key, grid)
+    return (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1)

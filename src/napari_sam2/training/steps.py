@@ -247,7 +247,7 @@ class _Memory:
         passed = [newest + gap] + [newest - s for s in range(1, newest)]
         offsets = torch.tensor(passed, device=stride16.device) * (stride / 15)
         return net.condition(
-            stride16,
+            net.begin(stride16),
             torch.stack(maps, 1),
             torch.tensor(rows, device=stride16.device),
             torch.stack(self.pointers, 1),

@@ -10,20 +10,22 @@ from napari_sam2.plugin.state import DockState
 
 
 class ImagePanel(Panel):
-    """Four drop-downs, and a download button when the model is not there yet."""
+    """Five drop-downs, and a download button when the model is not there yet."""
 
     image_chosen = Signal(object)
     axis_chosen = Signal(object)
     contrast_chosen = Signal(str)
     model_chosen = Signal(str)
+    quality_chosen = Signal(str)
     focus_chosen = Signal(bool)
     download_asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         form = Form()
-        names = "Image", "Frames", "Contrast", "Model"
-        self.images, self.axes, self.contrasts, self.models = map(form.add_choice, names)
+        self.images, self.axes, self.contrasts, self.models, self.qualities = map(
+            form.add_choice, ("Image", "Frames", "Contrast", "Model", "Quality")
+        )
         self.focus = QCheckBox("Look closely at small objects")
         self.focus.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.focus.setToolTip(
@@ -39,6 +41,7 @@ class ImagePanel(Panel):
         self.axes.activated.connect(lambda: self.axis_chosen.emit(self.axes.chosen))
         self.contrasts.activated.connect(lambda: self.contrast_chosen.emit(self.contrasts.chosen))
         self.models.activated.connect(lambda: self.model_chosen.emit(self.models.chosen))
+        self.qualities.activated.connect(lambda: self.quality_chosen.emit(self.qualities.chosen))
         # `clicked` is emitted for a person's click only, not when the state is shown.
         self.focus.clicked.connect(self.focus_chosen)
         self.download.clicked.connect(lambda: self.download_asked.emit())
@@ -57,6 +60,8 @@ class ImagePanel(Panel):
         self.contrasts.setEnabled(len(state.contrasts) > 1 and is_idle)
         self.models.show_choices(state.models, state.model)
         self.models.setEnabled(is_idle)
+        self.qualities.show_choices(state.qualities, state.quality)
+        self.qualities.setEnabled(is_idle)
         self.focus.setChecked(state.focus)
         self.focus.setEnabled(is_idle)
         self.download.setVisible(bool(state.download_size))
