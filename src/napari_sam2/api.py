@@ -25,6 +25,7 @@ from napari_sam2.core.session import Session as CoreSession
 from napari_sam2.core.sources import ImageSource
 from napari_sam2.core.volume_segmenter import NUM_BOUND, VolumeSegmenter
 from napari_sam2.io.embedding_folder import EmbeddingCache, embeddings_for
+from napari_sam2.io.folders import without_home
 from napari_sam2.io.weights import open_weights, resolve, weights_sha256
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,29 @@ def load_model(model: str | Path = "nano") -> LoadedWeights:
         if opened.kind == "official":
             return loading.load_official(opened.file, path.name)
         return loading.load_safetensors(opened.file.read(), path.name)
+
+
+def convert_checkpoint(source: str | Path, target: str | Path) -> str:
+    """Convert a person's own `.pt` to safetensors, in an isolated process, and return which model it is.
+
+    Raises
+    ------
+    CheckpointError
+        If it holds anything but tensors and plain values, or fits no model; nothing is written then.
+    OptionError
+        If `target` exists, or does not end in ``.safetensors``.
+    """
+    from napari_sam2.io.checkpoints import Shapes, convert
+
+    source, found = Path(source).expanduser(), []
+
+    def fits(shapes: Shapes) -> None:
+        from napari_sam2.inference import loading
+
+        found.append(loading.config_of(shapes, source.name).name)
+
+    convert(source, Path(target).expanduser(), fits=fits)
+    return found[0]
 
 
 def make_segmenter(
@@ -291,6 +315,9 @@ class Session(CoreSession):
         file = read_session(path)
         name = model or ("nano" if file.model is None else file.model.name)
         place = file.place
+        if image is None and place is not None:
+            told = "none" if place.path is None else without_home(place.path)
+            logger.info("%s is opened on the image that it names, %s", Path(path).name, told)
         session = cls(
             _image_of(path, place) if image is None else image,
             level=0 if place is None or image is not None else place.level,
@@ -320,14 +347,16 @@ class Session(CoreSession):
         if file.kept is None:
             return False
         if file.model is None or file.model.sha256 not in (None, weights_sha256(model)):
-            logger.warning("%s was made with other weights; masks are to be tracked again", path)
+            logger.warning(
+                "%s was made with other weights; masks are to be tracked again", Path(path).name
+            )
             return False
         changed = () if file.fingerprint is None else file.fingerprint.differing(self.frames)
         if changed:
             listed = ", ".join(map(str, changed))
             logger.warning(
                 "the image of %s has changed, at least on frames %s; masks are to be tracked again",
-                path,
+                Path(path).name,
                 listed,
             )
         return not changed

@@ -110,3 +110,35 @@ def test_pulling_the_embedded_model_says_that_it_is_here_already(call):
     code, out, err = call("models", "pull", "nano")
     assert (code, err) == (0, "")
     assert out.startswith("nano is built in: ")
+
+
+@pytest.mark.slow
+def test_an_own_checkpoint_is_converted_and_then_a_model(call, refuse, random_nano, tmp_path):
+    import safetensors.torch
+    import torch
+
+    state = safetensors.torch.load_file(random_nano)
+    torch.save({"model": state, "epoch": 3}, tmp_path / "own.pt")
+    assert "napari-sam2 models convert own.pt" in refuse("models", "verify", tmp_path / "own.pt")
+    code, out, _ = call("models", "convert", tmp_path / "own.pt")
+    assert (code, out.strip()) == (0, f"nano: {tmp_path / 'own.safetensors'}")
+    converted = safetensors.torch.load_file(tmp_path / "own.safetensors")
+    assert converted.keys() == state.keys()
+    assert all(torch.equal(converted[name], state[name]) for name in state)
+    assert "exists already" in refuse("models", "convert", tmp_path / "own.pt")
+    state.pop("no_mem_embed")
+    torch.save(state, tmp_path / "less.pt")
+    line = refuse("models", "convert", tmp_path / "less.pt", "-o", tmp_path / "x.safetensors")
+    assert "1 missing: no_mem_embed" in line
+    assert sorted(item.name for item in tmp_path.glob("*.safetensors")) == ["own.safetensors"]
+
+
+def test_a_hostile_checkpoint_is_one_line(refuse, tmp_path):
+    import pickle
+
+    from tests.security.crafted import Run, archive
+
+    (tmp_path / "evil.pt").write_bytes(archive(pickle.dumps(Run(), 2)))
+    assert "which is no tensor" in refuse("models", "convert", tmp_path / "evil.pt")
+    assert "there is no checkpoint" in refuse("models", "convert", tmp_path / "none.pt")
+    assert [item.name for item in tmp_path.glob("*.*")] == ["evil.pt"]

@@ -145,3 +145,14 @@ def test_nothing_that_is_read_from_is_written_over(refuse, saved, tmp_path):
         "run", saved[0], "--image", tmp_path / "a.tif", "-o", tmp_path / "a.tif", "--overwrite"
     )
     assert saved[0].read_bytes() == before
+
+
+def test_an_image_that_lies_elsewhere_is_named_when_it_is_opened(call, saved, tmp_path):
+    path, _ = saved
+    _, _, err = call("run", path, "--out", tmp_path / "beside.tif")
+    assert "opens its image" not in err
+    (tmp_path / "far").mkdir()
+    Session.open(path).save(tmp_path / "far" / "y.sam2.json")
+    code, _, err = call("run", tmp_path / "far" / "y.sam2.json", "--out", tmp_path / "labels.tif")
+    assert code == 0
+    assert f"y.sam2.json opens its image: {tmp_path / 'stack.npy'}" in err

@@ -262,6 +262,19 @@ def test_what_will_not_get_better_is_told_at_once(error):
     assert array.num_asked == 1
 
 
+def test_a_frame_in_too_many_chunks_is_refused_from_its_metadata():
+    class Lazy:
+        shape, dtype, chunks = (5, 4000, 4000), np.dtype("u1"), (1, 8, 8)
+
+        def __getitem__(self, key):
+            raise AssertionError("nothing is read")
+
+    with pytest.raises(ImageError, match="frame 0 of 'stack' lies in 250000 chunks"):
+        ArrayFrames(Lazy(), name="stack")
+    Lazy.chunks = (1, 32, 32)
+    assert len(ArrayFrames(Lazy(), name="stack")) == 5
+
+
 def test_two_threads_never_read_the_array_at_once():
     from concurrent.futures import ThreadPoolExecutor
     from threading import Lock

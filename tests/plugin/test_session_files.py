@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_sam2.io.generations import is_previous
 from napari_sam2.io.sessions import read_session
 from napari_sam2.plugin import autosave
 from napari_sam2.plugin.autosave import in_words
@@ -36,7 +37,7 @@ def image_file(tmp_path):
 
 
 def saved(folder):
-    return sorted(folder.glob("*.sam2.json"))
+    return sorted(path for path in folder.glob("*.sam2.json") if not is_previous(path))
 
 
 def labels_of(desk):
@@ -244,6 +245,47 @@ def test_a_session_without_its_image_says_what_to_do(open_desk, image_file, tmp_
     with pytest.raises(OSError, match="open the image in napari first, then the session"):
         other.viewer.open(str(tmp_path / "x.sam2.json"), plugin="napari-sam2")
     assert len(other.viewer.layers) == 0
+
+
+@pytest.mark.parametrize("is_beside", [True, False])
+def test_an_image_that_lies_elsewhere_is_opened_and_shown(
+    open_desk, image_file, tmp_path, qtbot, monkeypatch, is_beside
+):
+    import napari.utils.notifications
+
+    told = []
+    monkeypatch.setattr(napari.utils.notifications, "show_info", told.append)
+    path, _, truth = image_file
+    desk = open_desk(False, truth=truth)
+    desk.viewer.open(str(path), plugin="napari")
+    qtbot.waitUntil(lambda: desk.session is not None, timeout=20_000)
+    desk.click(1)
+    folder = path.parent if is_beside else tmp_path / "elsewhere"
+    folder.mkdir(exist_ok=True)
+    desk.controller.session_files.save(folder / "x.sam2.json")
+    desk.controller.close()
+    told.clear()
+    other = open_desk(False, truth=truth)
+    other.viewer.open(str(folder / "x.sam2.json"), plugin="napari-sam2")
+    assert told == ([] if is_beside else [f"x.sam2.json opens its image: {path}"])
+
+
+def test_sessions_that_are_saved_by_themselves_are_private_and_not_put_among_others(
+    desk, folder, home
+):
+    desk.click(1)
+    autosave = desk.controller.session_files._autosave
+    autosave.flush()
+    assert folder.stat().st_mode & 0o777 == home.stat().st_mode & 0o777 == 0o700
+    desk.click(2)
+    home.chmod(0o777)
+    autosave.flush()
+    assert "others may write" in desk.shown().message.text
+    home.chmod(0o700)
+    desk.click(1, frame=3)
+    autosave.flush()
+    assert autosave.earlier() == []  # the previous version of this one is no other session
+    assert [item.name for item in folder.glob("*.previous.sam2.json")]
 
 
 def test_a_session_of_another_image_is_refused_and_nothing_is_lost(desk, tmp_path):

@@ -9,7 +9,7 @@ import typer
 
 from napari_sam2.cli.console import new_app, progress_bar
 
-app = new_app("List, fetch, find and check model weights.")
+app = new_app("List, fetch, find, check and convert model weights.")
 
 _NAMES = "nano, tiny, small, base_plus, large, or a full name that 'models list' shows."
 
@@ -75,6 +75,25 @@ def verify(
         else:
             weights.open_weights(file).file.close()
         typer.echo(f"{name}: ok  {file}")
+
+
+@app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="Written by torch.save.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="By default beside it, with the ending .safetensors."),
+    ] = None,
+) -> None:
+    """Convert your own checkpoint to safetensors, which can be used as --model.
+
+    It is looked at and loaded in a process of its own that can neither start programs nor write anything else.
+    """
+    from napari_sam2.api import convert_checkpoint
+
+    target = out or file.with_suffix(".safetensors")
+    model = convert_checkpoint(file, target)
+    typer.echo(f"{model}: {target}")
 
 
 def _published_size(name: str) -> int:

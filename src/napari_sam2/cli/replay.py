@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from napari_sam2.core.errors import FileFormatError
 
 if TYPE_CHECKING:
@@ -25,6 +27,13 @@ def inputs_of(path: Path, image: Path | None) -> tuple[Path, ...]:
     place = read_session(path).place
     found = None if place is None or place.path is None else Path(place.path)
     return tuple(item for item in (path, image or found) if item is not None)
+
+
+def _show_image(path: Path) -> None:
+    """Say which image a session opens, if it is not one that lies with it."""
+    opened = inputs_of(path, None)[1:]
+    if opened and not opened[0].is_relative_to(path.resolve().parent):
+        typer.echo(f"{path.name} opens its image: {opened[0]}", err=True)
 
 
 def replayed(
@@ -51,6 +60,8 @@ def replayed(
     """
     from napari_sam2.api import Session
 
+    if image is None:
+        _show_image(path)
     return Session.open(
         path, image, model=model, device=device, masks=False, embedding_cache=embedding_cache
     )

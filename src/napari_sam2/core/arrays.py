@@ -24,6 +24,10 @@ DECODE_BUDGET = 4 << 30
 """Bytes that reading one frame may take, chunks that reach beyond it included."""
 
 
+MAX_CHUNKS = 100_000
+"""In which a frame may lie; zarr takes about 0.2 ms for each, whatever is in it."""
+
+
 class ArrayLikeStack(Protocol):
     """What is asked of an array: its shape and type without reading it, and one frame by indexing."""
 
@@ -74,6 +78,7 @@ class ArrayFrames:
         _check_view(self.stack_view, shape[:ndim], name)
         self._dtype = check_dtype(np.dtype(array.dtype), name)
         _check_size(array, self.stack_view, rgb, name)
+        _check_chunks(array, self.stack_view, name)
         self._array, self._shape, self._rgb, self.name = array, shape, rgb, name
         self._nonfinite: dict[int, int] = {}
         self._blank: set[int] = set()
@@ -206,12 +211,32 @@ def _check_size(array: ArrayLikeStack, view: StackView, rgb: bool, name: str) ->
         )
 
 
+def _check_chunks(array: ArrayLikeStack, view: StackView, name: str) -> None:
+    """Refuse a stack of which one frame lies in so many chunks that looking for them would take minutes."""
+    one = view.standing(0)
+    sides = zip(array.shape, _chunks_of(array), strict=False)
+    count = math.prod(
+        math.ceil(length / chunk) for axis, (length, chunk) in enumerate(sides) if axis not in one
+    )
+    if count > MAX_CHUNKS:
+        raise ImageError(
+            f"frame 0 of '{name}' lies in {count} chunks; at most {MAX_CHUNKS} are read for a frame",
+            remedy="save the stack with larger chunks",
+        )
+
+
+def _chunks_of(array: ArrayLikeStack) -> tuple[int, ...]:
+    """Return the lengths of a chunk, or () where there are none that are known."""
+    chunks = getattr(array, "chunksize", None) or getattr(array, "chunks", None) or ()
+    return tuple(map(int, chunks)) if len(chunks) == len(array.shape) else ()
+
+
 def _decoded_lengths(array: ArrayLikeStack, view: StackView) -> Iterator[int]:
     """Length along every axis of the chunks that one frame touches, in pixels."""
-    chunks = getattr(array, "chunksize", None) or getattr(array, "chunks", None) or ()
+    chunks = _chunks_of(array)
     one = view.standing(0)
     for axis, length in enumerate(array.shape):
-        chunk = int(chunks[axis]) if len(chunks) == len(array.shape) else 1
+        chunk = chunks[axis] if chunks else 1
         yield chunk if axis in one else math.ceil(length / chunk) * chunk
 
 

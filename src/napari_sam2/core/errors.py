@@ -115,6 +115,12 @@ class MissingWeightsError(NapariSam2Error, LookupError):
     code = "missing-weights"
 
 
+class UnsafeFolderError(NapariSam2Error, PermissionError):
+    """A folder is not private: others could exchange what lies in it."""
+
+    code = "unsafe-folder"
+
+
 class DownloadError(NapariSam2Error, OSError):
     """A download did not succeed; no partial file stands under the final name."""
 

@@ -154,7 +154,11 @@ def detect(state: Mapping[str, Tensor], name: str) -> Sam2Config:
     CheckpointMismatchError
         If there is none; the message compares with the closest preset.
     """
-    found = {key: tuple(value.shape) for key, value in state.items()}
+    return config_of({key: tuple(value.shape) for key, value in state.items()}, name)
+
+
+def config_of(found: Mapping[str, tuple[int, ...]], name: str) -> Sam2Config:
+    """Return the preset whose tensors have exactly these names and shapes; errors as of `detect`."""
     for config in PRESETS.values():
         if expected_shapes(config) == found:
             return config

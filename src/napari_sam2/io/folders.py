@@ -44,3 +44,15 @@ def offline_folder() -> Path | None:
     """
     folder = os.environ.get(WEIGHTS_VARIABLE)
     return Path(folder).expanduser().absolute() if folder else None
+
+
+def without_home(path: str) -> str:
+    """Return a path as it may be passed on: "~" instead of the home folder, whose name is often a person's."""
+    home = str(Path.home())
+    is_below = len(home) > 1 and path.startswith(home + os.sep)
+    return "~/" + path[len(home) + 1 :].replace(os.sep, "/") if is_below else path
+
+
+def with_home(path: str) -> str:
+    """Return a path that `without_home` gave, as it is on this computer."""
+    return str(Path.home() / path[2:]) if path.startswith("~/") else path

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_sam2.core.errors import FileFormatError
+from napari_sam2.io.plain_files import read_plain
 
 _SCALARS = (bool, int, float, str)
 
@@ -33,18 +34,22 @@ def read_json(path: Path, max_bytes: int) -> tuple[bytes, Any]:
         If it is not, cannot be read, or has more than `max_bytes`.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(max_bytes + 1)
+        text = read_plain(path, max_bytes)
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read: {error.strerror}") from error
-    if len(text) > max_bytes:
+    if text is None:
         raise FileFormatError(
             f"{path} has more than {max_bytes >> 20} MiB; it is no file of this kind"
         )
     try:
-        return text, json.loads(text, object_pairs_hook=_unique)
+        return text, loads(text)
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{path} is not JSON: {error}") from error
+
+
+def loads(text: bytes) -> Any:
+    """Return what JSON says; `ValueError` or `RecursionError` if it is none, or a name occurs twice in a table."""
+    return json.loads(text, object_pairs_hook=_unique)
 
 
 def parse(

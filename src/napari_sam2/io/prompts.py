@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any
 
 import numpy as np
@@ -174,12 +174,19 @@ def _to_prompt(path: Path, number: int, model: _PromptModel) -> FilePrompt:
     return FilePrompt(model.object, model.frame, points, labels, model.box, mask, spacing)
 
 
+def _lies_beside(name: str) -> bool:
+    """Say whether a name stays in a folder, as Windows and others read it: a file must not choose what is opened."""
+    parts = PureWindowsPath(name)
+    return not (parts.drive or parts.root or ".." in parts.parts or "\0" in name)
+
+
 def _read_mask(path: Path, number: int, name: str) -> tuple[np.ndarray, Spacing | None]:
     """Read a mask file, named relative to the prompt file so that both can be moved together."""
     where = f"{path}: prompts[{number}].mask"
-    if Path(name).is_absolute():
+    if not _lies_beside(name):
         raise FileFormatError(
-            f"{where} is {name!r}", remedy="name the file relative to the prompt file"
+            f"{where} is {name!r}",
+            remedy="name the file relative to the prompt file, in its folder or one below",
         )
     try:
         labels, spacing = read_labels(path.parent / name), read_spacing(path.parent / name)

@@ -199,6 +199,9 @@ def _zarr_axes(path: Path) -> str:
         return ""
     import zarr
 
+    from napari_sam2.io.images.zarr_metadata import check_metadata
+
+    check_metadata(path)
     attributes: Any = dict(zarr.open(path, mode="r").attrs)
     levels = attributes.get("ome", attributes).get("multiscales") or [{}]
     return "".join(str(axis["name"]) for axis in levels[0].get("axes", ())).lower()

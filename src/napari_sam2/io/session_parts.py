@@ -16,6 +16,8 @@ from napari_sam2.core.ids import ObjectId
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.saved import Kept
 from napari_sam2.core.sources import ImageSource
+from napari_sam2.io.folders import with_home, without_home
+from napari_sam2.io.generations import masks_of_previous
 from napari_sam2.io.mask_records import read_masks, write_masks
 from napari_sam2.io.session_models import MasksModel, SourceModel
 
@@ -48,7 +50,8 @@ def place_content(place: ImagePlace, folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = {"name": source.name, "kind": source.kind}
     if source.path is not None:
         content["path"] = _relative(source.path, folder)
-        content["absolute"] = source.path
+        if not Path(source.path).is_relative_to(folder):
+            content["absolute"] = without_home(source.path)
     if source.part is not None:
         content["part"] = source.part
     if place.level:
@@ -86,7 +89,9 @@ def place_of(model: SourceModel, folder: Path) -> ImagePlace:
 def _found(model: SourceModel, folder: Path) -> Path | None:
     """Return the path that exists; the one that was saved if none does; None where there never was one."""
     candidates = [folder / model.path] if model.path and is_local(model.path) else []
-    candidates += [Path(model.absolute)] if model.absolute and is_local(model.absolute) else []
+    candidates += (
+        [Path(with_home(model.absolute))] if model.absolute and is_local(model.absolute) else []
+    )
     existing = [path for path in candidates if path.is_file() or path.is_dir()]
     if existing:
         return existing[0].resolve()
@@ -123,9 +128,10 @@ def write_kept(path: Path, kept: Kept) -> dict[str, Any]:
 
 
 def remove_older_masks(path: Path, current: str | None) -> None:
-    """Remove files of masks that belonged to earlier versions of a session file."""
+    """Remove files of masks that belonged to earlier versions of a session file, but the one before."""
+    needed = masks_of_previous(path)
     for other in path.parent.glob(f"{escape(_stem(path))}.????????????{MASKS_SUFFIX}"):
-        if other.name != current:
+        if other.name != current and other.name not in needed:
             other.unlink(missing_ok=True)
 
 

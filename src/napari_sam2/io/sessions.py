@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from napari_sam2.core.saved import Kept, SavedSession
 from napari_sam2.core.state import Lock
 from napari_sam2.core.validation import check_mask
 from napari_sam2.io.atomic import replacing
+from napari_sam2.io.folders import with_home, without_home
+from napari_sam2.io.generations import advice, keep_previous
 from napari_sam2.io.json_files import parse, read_json
 from napari_sam2.io.prompts import FilePrompt, PromptFile, infos_to_json, parse_prompts
 from napari_sam2.io.session_models import (
@@ -113,7 +116,7 @@ class SessionFile:
 
 
 def write_session(path: str | Path, file: SessionFile) -> None:
-    """Write a session file; it appears whole or not at all, and an earlier one is replaced.
+    """Write a session file; it appears whole or not at all. An earlier one is kept as its previous version.
 
     Raises
     ------
@@ -133,6 +136,7 @@ def write_session(path: str | Path, file: SessionFile) -> None:
             kept=f"{path.name} was left as it was",
             remedy="leave out the labels that were there before, and keep them in a file of their own",
         )
+    keep_previous(path)
     try:
         with replacing(path) as temporary:
             temporary.write_bytes(data)
@@ -175,11 +179,14 @@ def read_session(path: str | Path, frames: FrameSource | None = None) -> Session
         If it was made on an image of another shape or type than `frames`.
     """
     path = Path(path).expanduser()
-    text, content = read_json(path, MAX_BYTES)
+    try:
+        text, content = read_json(path, MAX_BYTES)
+    except FileFormatError as error:
+        raise FileFormatError(error.what, remedy=advice(path)) from error
     if isinstance(content, dict) and content.get("schema") in (1, 2):
         return _from_prompts(path, parse_prompts(path, text))
     _refuse_newer(path, content)
-    model = parse(SessionModel, path, text, _remedy)
+    model = parse(SessionModel, path, text, partial(_remedy, path))
     image = ImageFacts(model.image.shape, model.image.dtype, model.image.rgb)
     if frames is not None:
         image.check(frames)
@@ -187,7 +194,7 @@ def read_session(path: str | Path, frames: FrameSource | None = None) -> Session
         return _from_model(path, model, image)
     except ValueError as error:
         what = error.what if isinstance(error, NapariSam2Error) else str(error)
-        raise FileFormatError(f"{path}: {what}", remedy=_DAMAGED) from error
+        raise FileFormatError(f"{path}: {what}", remedy=advice(path) or _DAMAGED) from error
 
 
 def _refuse_newer(path: Path, content: Any) -> None:
@@ -241,7 +248,9 @@ def _content(file: SessionFile, folder: Path, masks: dict[str, Any] | None) -> d
         "view": _view_content(view),
         "mapping": _mapping_content(file.mapping),
         "options": None if file.options is None else options_model(file.options).model_dump(),
-        "model": None if facts is None else {"name": facts.name, "sha256": facts.sha256},
+        "model": None
+        if facts is None
+        else {"name": without_home(facts.name), "sha256": facts.sha256},
         "overlap": saved.overlap,
         "highest_object": saved.highest_id,
         "objects": list(_objects_content(saved)),
@@ -300,7 +309,7 @@ def _from_model(path: Path, model: SessionModel, image: ImageFacts) -> SessionFi
         _view(model),
         None if model.mapping is None else model.mapping.to_mapping(),
         None if options is None else InferenceOptions(**options.model_dump()),
-        None if weights is None else ModelFacts(weights.name, weights.sha256),
+        None if weights is None else ModelFacts(with_home(weights.name), weights.sha256),
         None if model.source is None else place_of(model.source, path.absolute().parent),
         None if prints is None else Fingerprint(prints.frames, prints.hashes),
         kept,
@@ -405,7 +414,7 @@ def _to_step(prompt: FilePrompt) -> PromptStep:
     return PromptStep(prompt.points, positives, prompt.box)
 
 
-def _remedy(error: ValidationError) -> str:
+def _remedy(path: Path, error: ValidationError) -> str:
     if error.errors()[0]["loc"] == ("schema",):
         return f"this version reads schemas 1 to {SCHEMA}; a newer napari-sam2 may have written the file"
-    return _DAMAGED
+    return advice(path) or _DAMAGED

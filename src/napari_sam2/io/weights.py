@@ -11,12 +11,16 @@ from typing import BinaryIO, Literal
 
 from napari_sam2.core.errors import (
     CheckpointError,
+    DownloadError,
     HashMismatchError,
     MissingWeightsError,
     OptionError,
+    UnsafeFolderError,
 )
 from napari_sam2.io.download import Progress, RemoteFile, download, sha256_of
 from napari_sam2.io.folders import offline_folder, weights_folder
+from napari_sam2.io.plain_files import open_plain
+from napari_sam2.io.private_folders import private_folder
 from napari_sam2.io.safetensors_header import read_header
 
 EMBEDDED = "nano"
@@ -164,7 +168,16 @@ def fetch(
 ) -> Path:
     """Download the weights of an official model to `folder` (the weights folder if None), checked by their hash."""
     entry = entry_of(name)
-    target = (folder or weights_folder()) / entry.file_name
+    try:
+        place = folder or private_folder(weights_folder())
+    except UnsafeFolderError:
+        raise
+    except OSError as error:
+        raise DownloadError(
+            f"{weights_folder()} cannot be made: {error.strerror}",
+            remedy="name another folder with NAPARI_SAM2_HOME",
+        ) from error
+    target = place / entry.file_name
     remote = RemoteFile(entry.url, entry.size, entry.sha256)
     return download(remote, target, progress=progress, is_cancelled=is_cancelled)
 
@@ -227,7 +240,7 @@ def open_weights(path: Path) -> OpenedWeights:
         if path.suffix == ".safetensors" or _looks_like_safetensors(file):
             read_header(file)
             return OpenedWeights(path, file, "safetensors")
-        entry = _entry_with_content(file)
+        entry = _entry_with_content(file, path)
     except BaseException:
         file.close()
         raise
@@ -246,7 +259,7 @@ def _looks_like_safetensors(file: BinaryIO) -> bool:
     return start[8:] == b"{"
 
 
-def _entry_with_content(file: BinaryIO) -> WeightsEntry:
+def _entry_with_content(file: BinaryIO, path: Path) -> WeightsEntry:
     """Return the official checkpoint that `file` is; its size tells most strangers without hashing them."""
     size = os.fstat(file.fileno()).st_size
     candidates = [entry for entry in REGISTRY.values() if entry.size == size]
@@ -257,15 +270,15 @@ def _entry_with_content(file: BinaryIO) -> WeightsEntry:
             if entry.sha256 == found:
                 return entry
     raise CheckpointError(
-        f"{file.name} is not one of the official checkpoints, and reading it could run code",
-        remedy="convert it to safetensors where you trust it, and load that file",
+        f"{path} is not one of the official checkpoints, and reading it could run code",
+        remedy=f"convert it with 'napari-sam2 models convert {path.name}', and use what that writes",
         kept="nothing was loaded",
     )
 
 
 def _open(path: Path) -> BinaryIO:
     try:
-        return path.open("rb")
+        return open_plain(path)
     except FileNotFoundError as error:
         raise MissingWeightsError(f"there is no weights file {path}") from error
     except OSError as error:

@@ -14,6 +14,8 @@ from qtpy.QtCore import QTimer
 from napari_sam2.core.errors import NapariSam2Error
 from napari_sam2.core.failures import as_ours
 from napari_sam2.io.folders import sessions_folder
+from napari_sam2.io.generations import is_previous, remove_previous
+from napari_sam2.io.private_folders import private_folder
 from napari_sam2.io.session_parts import remove_older_masks
 from napari_sam2.plugin.saving import Key, Moment, Writer
 
@@ -111,7 +113,8 @@ class Autosave:
             if moment.snapshot.is_empty:
                 remove_session(self.path)
             else:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                if self.is_own:
+                    private_folder(self.path.parent)
                 self._writer.write(self.path, moment)
                 self._remove_old()
             self._error = None
@@ -167,7 +170,8 @@ class Autosave:
     def earlier(self) -> list[Path]:
         """Return the sessions of this image that were saved before this one began, newest first."""
         found = sessions_folder().glob(f"*-{self.key.digest}-*{ENDING}")
-        return sorted((item for item in found if _stamp(item) < _stamp(self._own)), key=_stamp)[
+        sessions = [item for item in found if not is_previous(item)]
+        return sorted((item for item in sessions if _stamp(item) < _stamp(self._own)), key=_stamp)[
             ::-1
         ]
 
@@ -185,6 +189,7 @@ def remove_session(path: Path) -> None:
     """Remove a session that was saved by itself, with its masks; nothing happens if there is none."""
     if path.exists():
         path.unlink()
+        remove_previous(path)
         remove_older_masks(path, None)
 
 

@@ -85,6 +85,7 @@ def _image_layer(path: str, file: SessionFile) -> LayerData:
             f"the image of {name} is not at {place}",
             remedy="open the image in napari first, then the session",
         )
+    _show(name, place, Path(path))
     source = file.place.source
     series = source.part if source.kind == "dicom" and place.is_dir() else None
     opened = open_image(place, level=file.place.level, series=series)
@@ -99,6 +100,14 @@ def _image_layer(path: str, file: SessionFile) -> LayerData:
     if file.mapping is not None and not opened.is_rgb and file.mapping.low < file.mapping.high:
         arguments["contrast_limits"] = file.mapping.low, file.mapping.high
     return array, arguments, "image"
+
+
+def _show(name: str, image: Path, session: Path) -> None:
+    """Show which file a session has opened, if it is not one that lies with it: nothing is opened behind one's back."""
+    from napari.utils.notifications import show_info
+
+    if not image.resolve().is_relative_to(session.resolve().parent):
+        show_info(f"{name} opens its image: {image}")
 
 
 def _soon(call: Callable[[], None]) -> None:

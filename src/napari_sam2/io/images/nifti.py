@@ -46,6 +46,11 @@ def open_nifti(path: Path) -> OpenedImage:
             f"{path.name} has {len(shape)} axes, {shape}; 2 to 4 can be used",
             remedy="save the part that is to be segmented",
         )
+    if min(shape) < 1:
+        raise ImageError(
+            f"{path.name} has shape {shape}, which no volume has",
+            remedy="check the file, or save it again",
+        )
     array = ReversedVolume(proxy, shape, is_packed=path.name.lower().endswith(".gz"))
     return opened(array, path, "nifti", placement=_placement(file, len(shape), path))
 

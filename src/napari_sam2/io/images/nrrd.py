@@ -10,15 +10,21 @@ from napari_sam2.core.arrays import DECODE_BUDGET
 from napari_sam2.core.errors import FileFormatError, ImageError
 from napari_sam2.core.placement import Placement
 from napari_sam2.io.images.opened import OpenedImage, library, opened
+from napari_sam2.io.plain_files import read_plain
+from napari_sam2.io.unpacking import unpacked_size
 
 NRRD_SUFFIXES = (".nrrd", ".nhdr")
 _LABELS = ("x", "y", "z", "t")
+_LARGEST_VALUE = 8
+"""Bytes."""
 
 
 def open_nrrd(path: Path) -> OpenedImage:
     """Read a volume; the file counts (x, y, z), here it is (z, y, x), and the world is reversed with it."""
     nrrd = library("nrrd", "nrrd", path)
-    _check_header(nrrd.read_header(str(path)), path)
+    header = nrrd.read_header(str(path))
+    _check_header(header, path)
+    _check_packed(header, path)
     data, header = nrrd.read(str(path), index_order="F")
     if not 2 <= data.ndim <= 4:
         raise ImageError(
@@ -36,6 +42,8 @@ def _check_header(header: dict[str, object], path: Path) -> None:
             f"{path.name} has {np.prod(sizes):.3g} values, and would be read as a whole",
             remedy="save it as NIfTI or zarr, which are read frame by frame",
         )
+    if (sizes < 1).any():
+        raise ImageError(f"{path.name} has sizes {sizes.astype(int).tolist()}, which no volume has")
     for name in ("data file", "datafile"):
         file = header.get(name)
         if file is not None and Path(str(file)).name != str(file):
@@ -43,6 +51,26 @@ def _check_header(header: dict[str, object], path: Path) -> None:
                 f"the pixels of {path.name} lie elsewhere: {file}",
                 remedy="put them beside the header",
             )
+
+
+def _check_packed(header: dict[str, object], path: Path) -> None:
+    """Refuse pixels that unpack to far more than the header says; the library would make room for all of them."""
+    kinds = {"gzip": "gzip", "gz": "gzip", "bzip2": "bz2", "bz2": "bz2"}
+    kind = kinds.get(str(header.get("encoding")))
+    if kind is None:
+        return
+    elsewhere = header.get("data file") or header.get("datafile")
+    file = path if elsewhere is None else path.parent / str(elsewhere)
+    content = read_plain(file, DECODE_BUDGET) or b""
+    packed = content.partition(b"\n\n")[2] if elsewhere is None else content
+    lines = packed.split(b"\n", max(0, int(str(header.get("line skip", 0)))))
+    num_values = int(np.prod(np.asarray(header["sizes"], np.int64)))
+    allowed = num_values * _LARGEST_VALUE + abs(int(str(header.get("byte skip", 0))))
+    if unpacked_size(lines[-1], kind, allowed) > allowed:
+        raise FileFormatError(
+            f"the pixels of {path.name} unpack to more than the {num_values} values that it says",
+            remedy="the file is damaged or crafted; get it again from its source",
+        )
 
 
 def _signs(header: dict[str, object]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from napari_sam2.core.placement import Placement
 from napari_sam2.io.images.opened import LARGEST_HEADER, OpenedImage, opened
 
 logger = logging.getLogger(__name__)
+
+_FEW_PARTS = 4096
+"""Strips or tiles of a page that may be missing: looking for so few takes no time."""
 
 _SAMPLES = "S"
 _FRAMES = "IQ"
@@ -36,11 +40,12 @@ def open_tiff(path: Path, level: int = 0) -> OpenedImage:
                 f"{path.name} has {len(series.levels)} levels, there is no level {level}",
                 remedy="level 0 is the full resolution",
             )
+        _check_parts(series.levels[level].keyframe, path)
         array: Any = zarr.open(series.aszarr(level=level), mode="r")
         letters = series.axes
         finest = dict(zip(letters, series.shape, strict=True))
         if len(file.series) > 1:
-            logger.warning("%s holds %d images; the first is opened", path, len(file.series))
+            logger.warning("%s holds %d images; the first is opened", path.name, len(file.series))
         steps = dict(_steps(file))
     except BaseException:
         file.close()
@@ -66,6 +71,16 @@ def open_tiff(path: Path, level: int = 0) -> OpenedImage:
     if is_rgb and array.shape[-1] == 4:
         array = WithoutAlpha(array, path.name)
     return opened(array, path, "tiff", is_rgb=is_rgb, placement=placement)
+
+
+def _check_parts(page: Any, path: Path) -> None:
+    """Refuse a page that would have far more strips or tiles than it lists: each of them would be looked for."""
+    needed, listed = math.prod(page.chunked), len(page.dataoffsets)
+    if needed > max(listed, _FEW_PARTS):
+        raise FileFormatError(
+            f"{path.name} says that a page has {needed} strips or tiles, and lists {listed}",
+            remedy="the file is damaged",
+        )
 
 
 def _label(letter: str) -> str:

@@ -11,6 +11,7 @@ from napari_sam2.core.errors import FileFormatError
 from napari_sam2.core.placement import Placement
 from napari_sam2.io.images.arrays import looks_like_rgb, only
 from napari_sam2.io.images.opened import OpenedImage, opened
+from napari_sam2.io.images.zarr_metadata import check_members, check_metadata, is_inside
 
 _SHORT = {"micrometer": "um", "nanometer": "nm", "millimeter": "mm", "meter": "m", "second": "s"}
 
@@ -18,8 +19,13 @@ _SHORT = {"micrometer": "um", "nanometer": "nm", "millimeter": "mm", "meter": "m
 def open_zarr(path: Path, level: int = 0) -> OpenedImage:
     """Open an array, the only array of a group, or a level of a pyramid, 0 the finest."""
     import zarr
+    from zarr.storage import LocalStore
 
-    found: Any = zarr.open(path, mode="r")
+    from napari_sam2.io.images.zarr_store import CarefulStore
+
+    arrays = {**check_members(path), **check_metadata(path)}
+    store = CarefulStore(LocalStore(path, read_only=True), arrays)
+    found: Any = zarr.open(store, mode="r")
     if not isinstance(found, zarr.Group):
         return _plain(found, path, level)
     attributes: dict[str, Any] = dict(found.attrs)
@@ -33,7 +39,15 @@ def open_zarr(path: Path, level: int = 0) -> OpenedImage:
             f"{path.name} has {len(levels)} levels, there is no level {level}",
             remedy="level 0 is the full resolution",
         )
-    array: Any = found[levels[level]["path"]]
+    name = str(levels[level]["path"])
+    if not is_inside(name):
+        raise FileFormatError(
+            f"level {level} of {path.name} is said to lie elsewhere: {name[:80]!r}",
+            remedy="the zarr is damaged or crafted; get it again from its source",
+        )
+    if name not in arrays:  # deeper than one level
+        store.add(name, check_metadata(path / name).get(""))
+    array: Any = found[name]
     is_rgb = looks_like_rgb(array) and not _names_axes(pyramid, array.ndim)
     placement = _placement(pyramid, levels[level], len(array.shape) - is_rgb)
     return opened(array, path, "ome-zarr", is_rgb=is_rgb, placement=placement)
