@@ -187,3 +187,11 @@ def home(tmp_path, monkeypatch):
     folder = tmp_path / "napari-sam2-home"
     monkeypatch.setenv("NAPARI_SAM2_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def contract():
+    """The global contract of the fault matrix, to be asserted of every fault."""
+    from tests.fault_contract import FaultContract
+
+    return FaultContract()

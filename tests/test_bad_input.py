@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_sam2 import Session
-from napari_sam2.core.errors import ImageError, LabelsError, NapariSam2Error, OptionError
+from napari_sam2.core.errors import ImageError, LabelsError, OptionError
 from napari_sam2.testing import moving_discs
 
 VIDEO, TRUTH = moving_discs(num_frames=3, size=48, num_objects=2, seed=0)
@@ -181,16 +181,15 @@ REFUSED = dict(_refused())
 
 
 @pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)
-def test_after_a_refused_prompt_propagation_gives_what_it_would_have_given(expected, refused):
+def test_after_a_refused_prompt_propagation_gives_what_it_would_have_given(
+    expected, refused, contract
+):
     session = Session(VIDEO)
     session.add_points(1, 1, [INSIDE])
-    before = session.state
-    with pytest.raises(NapariSam2Error) as caught:
-        refused(session)
-    assert isinstance(caught.value, ValueError)
-    assert caught.value.remedy
-    assert session.state is before
-    list(session.propagate())
+    error = contract.session(
+        session, lambda: refused(session), lambda: list(session.propagate()), ValueError
+    )
+    assert error.kept == "nothing was changed"
     np.testing.assert_array_equal(np.asarray(session.labels), expected)
 
 

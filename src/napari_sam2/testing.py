@@ -136,7 +136,9 @@ class FakeSegmenter:
     def fail_next(self, error: BaseException | None = None, after: int = 0) -> None:
         """Let the next call raise, or the one that comes `after` it."""
         number = self.num_calls + 1 + after
-        self.raise_at[number] = error or InferenceError(f"call {number} was told to fail")
+        self.raise_at[number] = error or InferenceError(
+            f"call {number} was told to fail", remedy="let it succeed the next time"
+        )
 
     def prompt(self, request: PromptRequest) -> PromptResult:
         """Return the mask of one object on its prompted frame, and a larger one that was not chosen.

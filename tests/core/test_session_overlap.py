@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from tests.core.discs import TRUTH, VIDEO, centre
 
+from napari_sam2.core.arrays import ArrayFrames
+from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import LabelsError, OptionError, PromptError
+from napari_sam2.core.session import Session
+from napari_sam2.testing import FakeSegmenter
 
 
 @pytest.fixture
@@ -115,3 +122,26 @@ def test_what_becomes_of_existing_labels_on_disk_changes_nothing(session, tmp_pa
     np.testing.assert_array_equal(np.asarray(session.labels), before)
     session.add_mask(1, 2, TRUTH[2] > -1)
     assert (session.project(2)[:4, :4] == 9).all()
+
+
+@given(
+    arrays(np.uint8, (6, 32, 32), elements=st.sampled_from([0, 0, 0, 7, 9])),
+    st.permutations(["click", "mask", "run", "overwrite"]),
+)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+def test_protected_labels_stay_to_the_pixel_whatever_they_are(there, steps):
+    frames = ArrayFrames(VIDEO)
+    session = Session(frames, InlineEngine(FakeSegmenter(frames)))
+    session.use_existing(there)
+    for step in steps:
+        if step == "click":
+            session.add_points(1, 2, [centre(1, 2)])
+        elif step == "mask":
+            session.add_mask(2, 3, np.ones((32, 32), bool))
+        elif step == "overwrite":
+            session.set_overlap("overwrite")
+        elif session.objects:
+            list(session.propagate())
+        labels = np.asarray(session.labels)
+        np.testing.assert_array_equal(labels[there > 0], there[there > 0])
+    assert (labels[3][there[3] == 0] > 0).all(), "all other pixels of the whole mask are ours"

@@ -100,3 +100,42 @@ def test_iterating_is_not_disturbed_by_appending():
     for _ in store:
         store.append(_record())
     assert len(store) == 2
+
+
+def test_a_persons_mask_belongs_to_no_run_and_is_certain():
+    record = MaskRecord.from_person(PackedMask.from_array(np.eye(4, dtype=bool)), 3, 1)
+    assert (record.object_id, record.frame, record.run) == (3, 1, 0)
+    assert (record.object_score, record.iou, record.view) == (10.0, 1.0, None)
+
+
+def test_the_window_of_a_mask_is_kept():
+    mask = ObjectMask.from_logits(7, np.full((4, 5), 2.0, np.float32), 3.5, 0.75, (2, 3, 6, 8))
+    record = MaskRecord.from_mask(mask, 4, 2, "tracked")
+    assert record.box == record.view == (2, 3, 6, 8)
+    assert record.to_mask().view == (2, 3, 6, 8)
+    assert record.to_packed((9, 9)).to_array()[2:6, 3:8].all()
+
+
+def test_a_record_tells_the_memory_that_it_takes():
+    small, large = _record(), _record(logits=np.random.default_rng(0).random((90, 80), np.float32))
+    for record in (small, large):
+        assert record.num_bytes == 600 + len(record.bits) + len(record.strength)
+    assert large.num_bytes > small.num_bytes + 90 * 80 // 8
+
+
+def test_a_store_tells_the_memory_of_what_it_keeps():
+    store = MemoryMaskStore()
+    assert (len(store), store.num_bytes) == (0, 0)
+    records = [_record(frame=t, logits=np.full((t + 1, 9), 2.0, np.float32)) for t in range(6)]
+    for number, record in enumerate(records):
+        assert store.append(record) == number
+    assert store.num_bytes == sum(record.num_bytes for record in records)
+    store.discard({1, 4, 99})
+    assert [store.get(key) for key in (1, 4)] == [records[1], records[4]] == list(store)
+    assert store.num_bytes == records[1].num_bytes + records[4].num_bytes
+    assert len(store) == 2
+    for gone in (0, 2, 3, 5):
+        with pytest.raises(IndexError, match=f"there is no record {gone}"):
+            store.get(gone)
+    assert store.append(records[0]) == 6, "a key is never given twice"
+    assert store.num_bytes == sum(records[t].num_bytes for t in (0, 1, 4))

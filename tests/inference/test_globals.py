@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
+import threading
+import types
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +55,46 @@ def test_dtype_and_gradients_of_others_change_nothing(network):
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)
+
+
+def raising(*_args, **_kwargs):
+    raise AssertionError("nothing of ours unpickles")
+
+
+def test_threads_pickle_hydra_and_numpy_of_others_change_nothing(network, monkeypatch):
+    usual, threads = answers(network), torch.get_num_threads()
+    # As other plugins do: a patched unpickler, Hydra set up for themselves, errors instead of warnings.
+    monkeypatch.setattr(pickle, "Unpickler", raising)
+    monkeypatch.setattr(pickle, "load", raising)
+    hydra = types.ModuleType("hydra")
+    hydra.__getattr__ = raising
+    monkeypatch.setitem(sys.modules, "hydra", hydra)
+    try:
+        torch.set_num_threads(1)
+        with np.errstate(all="raise"), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = answers(network)
+            assert np.geterr()["over"] == "raise"
+        assert torch.get_num_threads() == 1
+        assert [(box, mask) for box, mask, _ in found] == [(box, mask) for box, mask, _ in usual]
+    finally:
+        torch.set_num_threads(threads)
+    assert pickle.Unpickler is raising
+    assert sys.modules["hydra"] is hydra
+
+
+def test_gradients_switched_off_on_another_thread_are_nobody_elses(network):
+    usual, found = answers(network), []
+
+    def other():
+        torch.set_grad_enabled(False)
+        found.append(answers(network))
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert found == [usual]
+    assert torch.is_grad_enabled()
 
 
 def test_switches_are_left_as_they_were_also_between_the_frames_of_a_run(network):

@@ -150,3 +150,10 @@ def test_other_files_are_told(tmp_path):
         read_masks(tmp_path / "m", SHAPE)
     with pytest.raises(FileFormatError, match="cannot be read"):
         read_masks(tmp_path / "none", SHAPE)
+
+
+@pytest.mark.parametrize("length", [0, 1, 50])
+def test_a_record_that_is_too_short_to_be_one_is_none(length):
+    payload = mask_records.pack_mask(MASKS[0])
+    assert mask_records.unpack_mask(payload[:length], SHAPE) is None
+    assert mask_records.unpack_mask(payload, SHAPE) == MASKS[0]

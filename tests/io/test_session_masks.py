@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -303,3 +304,54 @@ def test_a_log_that_does_anything_else_is_refused(tmp_path):
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(FileFormatError, match=r"log\[1\] is no action of a session"):
         read_session(path)
+
+
+def test_a_place_tells_its_path():
+    source = ImageSource("a", Placement.plain(3), "npy", "/data/a.npy")
+    assert ImagePlace(source).path == "/data/a.npy"
+    assert ImagePlace(ImageSource("a", Placement.plain(3))).path is None
+
+
+def test_an_image_on_another_drive_is_found_where_it_was(tmp_path, monkeypatch):
+    def other_drive(path, start):
+        raise ValueError(f"path is on mount 'D:', start on mount {start!r}")
+
+    image = tmp_path / "a.npy"
+    np.save(image, np.zeros((2, 3, 3)))
+    monkeypatch.setattr("os.path.relpath", other_drive)
+    assert place_after(tmp_path, image, tmp_path / "s") == str(image)
+
+
+def test_a_file_that_holds_no_masks_under_the_right_checksum_is_told(tmp_path):
+    path = tmp_path / "x.sam2.json"
+    write_session(path, whole_file_of(clicked()))
+    (masks,) = tmp_path.glob("*.masks")
+    masks.write_bytes(b"something else")
+    content = json.loads(path.read_text())
+    content["masks"]["sha256"] = hashlib.sha256(b"something else").hexdigest()
+    path.write_text(json.dumps(content))
+    read = read_session(path)
+    assert read.kept is None
+    assert "cannot be read" in read.notice
+    assert read.saved == clicked().saved
+
+
+@pytest.mark.parametrize("way", ["no folder", "a folder of this name"])
+def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path, contract, way):
+    path = tmp_path / ("none/x.sam2.json" if way == "no folder" else "x.sam2.json")
+    if way == "a folder of this name":
+        path.mkdir()
+    session = clicked()
+    contract.folder(
+        tmp_path,
+        lambda: write_session(path, whole_file_of(session)),
+        lambda: write_session(tmp_path / "y.sam2.json", whole_file_of(session)),
+    )
+    assert read_session(tmp_path / "y.sam2.json").saved == session.saved
+
+
+def test_a_part_of_an_image_is_named(tmp_path):
+    source = ImageSource("scan", Placement.plain(3), "dicom", str(tmp_path), part="1.2.840.1")
+    path = tmp_path / "x.sam2.json"
+    write_session(path, replace(whole_file_of(clicked()), place=ImagePlace(source)))
+    assert read_session(path).place == ImagePlace(source)

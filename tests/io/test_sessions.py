@@ -434,3 +434,27 @@ def test_a_file_of_schema_3_is_opened_as_ever():
     assert opened.info(1) == ObjectInfo("cell é", "cell")
     assert [(lock.object_id, lock.frame) for lock in opened.locks] == [(2, 0), (3, 4)]
     assert read.mapping == MAPPING
+
+
+def test_what_a_session_does_not_know_is_left_out(tmp_path):
+    path = tmp_path / "x.sam2.json"
+    file = replace(file_of(make()), mapping=None, options=None, model=None)
+    write_session(path, file)
+    assert read_session(path) == file
+    assert "mapping" not in json.loads(path.read_text())
+
+
+def test_a_session_without_its_image_is_not_written(tmp_path):
+    with pytest.raises(FileFormatError, match="saved with the image"):
+        write_session(tmp_path / "x.sam2.json", SessionFile(SavedSession(()), 0))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mask_of_a_prompt_file_that_says_nothing_is_refused_by_its_place(tmp_path):
+    write_labels(tmp_path / "empty.tif", np.zeros((24, 24), np.uint8))
+    entry = {"object": 1, "frame": 0, "mask": "empty.tif"}
+    path = tmp_path / "prompts.json"
+    path.write_text(json.dumps({"schema": 1, "axis": 0, "prompts": [entry]}))
+    with pytest.raises(FileFormatError, match=r"prompts\[0\].*empty") as caught:
+        read_session(path, FRAMES)
+    assert caught.value.remedy

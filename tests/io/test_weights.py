@@ -236,3 +236,16 @@ def test_every_truncation_and_every_changed_header_byte_is_refused_or_read(tmp_p
             weights.open_weights(path).file.close()
         except CheckpointError:
             pass
+
+
+@pytest.mark.parametrize("name", ["", "sam2.1", "nano", "sam3_large"])
+def test_only_official_names_have_an_entry(name):
+    with pytest.raises(OptionError, match="no official model") as caught:
+        weights.entry_of(name)
+    assert "sam2.1_tiny" in caught.value.remedy
+
+
+@pytest.mark.parametrize("model", [5, None, 1.5, ["nano"]])
+def test_what_is_no_name_and_no_path_is_no_model(model):
+    with pytest.raises(OptionError, match="no model and no weights file"):
+        weights.resolve(model)

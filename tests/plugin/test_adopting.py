@@ -91,13 +91,16 @@ def test_protected_labels_are_covered_by_no_mask_until_they_are_let_go(desk, giv
     assert (desk.labels[0, :, :32] == 1).all()
 
 
-def test_labels_of_another_shape_are_refused_with_both_shapes(desk):
+def test_labels_of_another_shape_are_refused_with_both_shapes(desk, given, contract):
     desk.viewer.add_labels(np.ones((12, 32, 32), np.uint8), name="small")
-    choose(desk, "small", "all frames")
-    assert not desk.session.objects
-    text = desk.controller.message.text
-    assert "(12, 32, 32)" in text
-    assert "(12, 64, 64)" in text
+    found = contract.desk(
+        desk,
+        lambda: choose(desk, "small", "all frames"),
+        lambda: choose(desk, "cellpose", "this frame"),
+    )
+    assert "(12, 32, 32)" in found.what
+    assert "(12, 64, 64)" in found.what
+    assert desk.session.objects
 
 
 def test_an_empty_frame_is_refused(desk, given):

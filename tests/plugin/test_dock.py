@@ -25,7 +25,7 @@ RAISED = [
     StopIteration(),
     KeyboardInterrupt(),
     SystemExit(1),
-    InferenceError("of ours"),
+    InferenceError("of ours", remedy="try again"),
 ]
 
 
@@ -245,33 +245,35 @@ def test_propagating_nothing_says_what_to_do(desk, notified):
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: f"{type(error).__name__}")
 def test_after_any_failure_of_a_run_the_dock_is_usable_and_the_run_continues(
-    open_desk, notified, error
+    open_desk, notified, contract, error
 ):
     desk = open_desk(fake={"raise_at": {5: error}})
     desk.click(1)
-    desk.propagate()
-    assert len(notified) == 1, "one notification for one error"
-    state = desk.shown()
-    assert state.can_propagate
-    assert state.progress is None
-    assert state.message.tone == "error"
-    assert not bars()
-    window = desk.viewer.window
-    assert not window._task_status_manager.is_busy()
-    assert desk.labels[1:4].any(axis=(1, 2)).all(), "finished frames are kept"
-    desk.propagate()
+
+    def fails():
+        desk.propagate()
+        assert len(notified) == 1, "one notification for one error"
+        assert desk.shown().message.tone == "error"
+        assert desk.labels[1:4].any(axis=(1, 2)).all(), "finished frames are kept"
+
+    contract.desk(desk, fails, desk.propagate)
     assert len(notified) == 1
     np.testing.assert_array_equal(desk.labels == 1, desk.truth == 1)
 
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: f"{type(error).__name__}")
-def test_a_click_that_fails_leaves_no_trace_and_the_next_one_works(open_desk, notified, error):
+def test_a_click_that_fails_leaves_no_trace_and_the_next_one_works(
+    open_desk, notified, contract, error
+):
     desk = open_desk(fake={"raise_at": {1: error}})
-    desk.click(1)
-    assert len(notified) == 1
-    assert not desk.session.objects
-    assert not len(desk.bridge.prompts.points.data)
-    desk.click(1)
+
+    def fails():
+        desk.click(1)
+        assert len(notified) == 1
+        assert not desk.session.objects
+        assert not len(desk.bridge.prompts.points.data)
+
+    contract.desk(desk, fails, lambda: desk.click(1))
     assert desk.session.objects == (1,)
     assert len(desk.bridge.prompts.points.data) == 1
     assert len(notified) == 1

@@ -84,17 +84,28 @@ def test_a_dialog_that_is_left_writes_nothing(open_desk, choose, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_written_is_said_once_and_the_dock_goes_on(open_desk, choose, tmp_path):
+def test_what_cannot_be_written_is_said_once_and_the_dock_goes_on(
+    open_desk, choose, tmp_path, contract
+):
     desk = open_desk(VIDEO, truth=TRUTH)
     desk.click(1)
-    choose(tmp_path / "none" / "l.tif", "TIFF (*.tif)")
-    assert "There is no folder" in exported(desk).text
-    choose(tmp_path / "l.dcm", "DICOM segmentation (*.dcm)")
-    assert "did not come from DICOM" in exported(desk).text
-    assert list(tmp_path.iterdir()) == []
-    desk.click(2, frame=1)
-    choose(tmp_path / "l.tif", "TIFF (*.tif)")
-    assert exported(desk).tone == "done"
+
+    def write(path, kind):
+        choose(path, kind)
+        return exported(desk)
+
+    for path, kind, said in (
+        (tmp_path / "none" / "l.tif", "TIFF (*.tif)", "there is no folder"),
+        (tmp_path / "l.dcm", "DICOM segmentation (*.dcm)", "did not come from DICOM"),
+    ):
+        found = contract.desk(
+            desk,
+            lambda path=path, kind=kind: write(path, kind),
+            lambda: desk.click(2, frame=1),
+        )
+        assert said in found.what
+        assert list(tmp_path.iterdir()) == []
+    assert write(tmp_path / "l.tif", "TIFF (*.tif)").tone == "done"
 
 
 def test_what_is_done_meanwhile_is_not_in_the_file(open_desk, choose, tmp_path):

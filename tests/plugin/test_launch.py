@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -102,6 +103,24 @@ def test_a_dialog_says_so_too(open_desk):
     (box,) = desk.dock.findChildren(QMessageBox)
     assert "napari-sam2" in box.text()
     box.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is a screen")
+def test_without_a_screen_the_command_says_so_in_one_line():
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    environment = {name: value for name, value in os.environ.items() if name not in screens}
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_sam2"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr[-2000:]
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("napari-sam2: there is no screen to open napari on")
+    assert "napari-sam2 run" in line
 
 
 def test_the_command_loads_torch_before_qt():

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QApplication
 
 from napari_sam2.core.arrays import ArrayFrames
-from napari_sam2.core.errors import (
-    InferenceError,
-    NapariSam2Error,
-    OutOfMemoryError,
-    PromptError,
-)
+from napari_sam2.core.errors import DeviceLostError, InferenceError, NapariSam2Error
 from napari_sam2.core.messages import PromptRequest
 from napari_sam2.core.prompts import FramePrompts, PromptStep
 from napari_sam2.core.session import Session
 from napari_sam2.plugin.engine import WorkerEngine
-from napari_sam2.plugin.recipe import Recipe, as_ours, mapping_for
+from napari_sam2.plugin.recipe import Recipe, mapping_for
 from napari_sam2.plugin.worker import MAX_UNHEARD, AskJob, CallJob, LoadJob, SafeWorker
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
@@ -76,17 +72,27 @@ def test_everything_raised_on_the_thread_comes_back_as_one_of_ours(frames, start
     assert replies[1].kind == "answer", "the thread survived"
 
 
-def test_memory_errors_of_every_library_are_recognised():
-    class OutOfMemoryErrorOfTorch(RuntimeError):
-        pass
+def test_a_graphics_card_that_was_lost_is_not_asked_again_but_the_cpu_is(frames, start, qtbot):
+    lost = RuntimeError("CUDA error: device-side assert triggered\nmore")
+    made = []
 
-    OutOfMemoryErrorOfTorch.__name__ = "OutOfMemoryError"
-    assert isinstance(as_ours(OutOfMemoryErrorOfTorch("CUDA")), OutOfMemoryError)
-    assert isinstance(as_ours(RuntimeError("HIP out of memory")), OutOfMemoryError)
-    assert isinstance(as_ours(MemoryError()), OutOfMemoryError)
-    assert isinstance(as_ours(RuntimeError("shape")), InferenceError)
-    ours = PromptError("mine")
-    assert as_ours(ours) is ours
+    def make(recipe):
+        made.append(recipe)
+        raise_at = {1: lost} if recipe.device == "auto" else {}
+        return FakeSegmenter(recipe.frames, raise_at=raise_at)
+
+    worker, replies = start(make), []
+    on_card = ask(frames)
+    for number in (1, 2):
+        worker.submit(on_card, replies.append)
+        qtbot.waitUntil(lambda number=number: len(replies) == number)
+        assert isinstance(replies[-1].value, DeviceLostError)
+    assert len(made) == 1, "the second question never reached the card"
+    assert "restart" in replies[0].value.remedy
+    on_cpu = replace(on_card, recipe=replace(on_card.recipe, device="cpu"))
+    worker.submit(on_cpu, replies.append)
+    qtbot.waitUntil(lambda: len(replies) == 3)
+    assert replies[-1].kind == "answer"
 
 
 def test_an_error_while_the_model_is_made_is_an_answer_too(frames, start, qtbot):

@@ -170,11 +170,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
             text = file.read(_MAX_BYTES + 1)
         if len(text) > _MAX_BYTES:
             raise FileFormatError(
-                f"{path} has more than {_MAX_BYTES >> 20} MiB; it is no job table"
+                f"{path} has more than {_MAX_BYTES >> 20} MiB; it is no job table",
+                remedy="give a TOML table of jobs",
             )
         return tomllib.loads(text.decode("utf-8"))
     except OSError as error:
-        raise FileFormatError(f"{path} cannot be read: {error.strerror}") from error
+        raise FileFormatError(
+            f"{path} cannot be read: {error.strerror}", remedy="check the path and its permissions"
+        ) from error
     except ValueError as error:  # of TOML and of UTF-8
         if isinstance(error, FileFormatError):
             raise

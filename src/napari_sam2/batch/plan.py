@@ -141,7 +141,9 @@ def _check_out(folder: Path, jobs: tuple[JobSpec, ...], existing: Existing) -> N
         (folder / results.WORK_FOLDER).mkdir(exist_ok=True)
     except OSError as error:
         raise FileFormatError(
-            f"results cannot be written to {folder}: {error.strerror}", kept="nothing was started"
+            f"results cannot be written to {folder}: {error.strerror}",
+            kept="nothing was started",
+            remedy="choose another folder, or make room there",
         ) from error
 
 
@@ -153,7 +155,11 @@ def _planned(task: Task, existing: Existing) -> PlannedJob:
     try:
         return _split(task)
     except (NapariSam2Error, OSError) as error:
-        known = error if isinstance(error, NapariSam2Error) else FrameReadError(str(error))
+        known = (
+            error
+            if isinstance(error, NapariSam2Error)
+            else FrameReadError(str(error), remedy="check the files of the job")
+        )
         return PlannedJob(task, error=known)
 
 

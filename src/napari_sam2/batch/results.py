@@ -82,7 +82,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise FrameReadError(f"{path} cannot be written: {error.strerror}") from error
+        raise FrameReadError(
+            f"{path} cannot be written: {error.strerror}",
+            remedy="make room or choose another folder, then run again with --resume",
+        ) from error
 
 
 def read_report(path: Path) -> dict[str, Any] | None:

@@ -69,7 +69,9 @@ def _entries(store: DiskEmbeddings) -> list[Entry]:
     try:
         return store.entries()
     except (OSError, ValueError) as error:
-        raise FileFormatError(f"{store.folder} cannot be read: {error}") from error
+        raise FileFormatError(
+            f"{store.folder} cannot be read: {error}", remedy="check the permissions of the folder"
+        ) from error
 
 
 def _day(entry: Entry) -> str:

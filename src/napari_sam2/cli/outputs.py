@@ -46,7 +46,11 @@ class Outputs:
         for path in out:
             check_target(path, format, overwrite=overwrite, inputs=inputs)
         if len({path.expanduser().resolve() for path in out}) < len(out):
-            raise OptionError("two results have the same name", kept="no file was written")
+            raise OptionError(
+                "two results have the same name",
+                kept="no file was written",
+                remedy="give each --out a name of its own",
+            )
         if overlay is not None:
             _check_picture(overlay, overwrite, inputs)
         return cls(tuple((path, format) for path in out), overlay, overwrite)

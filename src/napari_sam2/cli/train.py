@@ -39,7 +39,7 @@ def train(
     """Train on generated images; no picture is read or downloaded. Ctrl+C stops; --resume goes on."""
     for path, name in ((resume and resume / "checkpoint.pt", "--resume"), (init, "--init")):
         if path is not None and not path.is_file():
-            raise OptionError(f"{name}: there is no file {path}")
+            raise OptionError(f"{name}: there is no file {path}", remedy="check the path")
 
     from napari_sam2.training.__main__ import make_trainer
 
@@ -63,7 +63,7 @@ def train(
             validate=validate,
         )
     except ValueError as error:
-        raise OptionError(str(error)) from error
+        raise OptionError(str(error), remedy="see 'napari-sam2 train --help'") from error
     with progress_bar(1000, "training") as bar:
         weights = trainer.run(lambda it: bar.update(int(1000 * it.progress) - bar.pos))
     typer.echo(weights)

@@ -111,7 +111,10 @@ class ArrayFrames:
             If `t` is out of range or the frame cannot be read; the cause is chained.
         """
         if not 0 <= t < len(self):
-            raise FrameReadError(f"frame {t} of '{self.name}' is outside 0..{len(self) - 1}")
+            raise FrameReadError(
+                f"frame {t} of '{self.name}' is outside 0..{len(self) - 1}",
+                remedy="ask for a frame of the stack",
+            )
         try:
             with self._reading:  # files and decoders need not bear two threads
                 frame = self._patiently(t)
@@ -251,7 +254,8 @@ def _check_view(view: StackView, shape: tuple[int, ...], name: str) -> None:
     for axis, index in view.fixed:
         if not 0 <= index < shape[axis]:
             raise ImageError(
-                f"layer '{name}' has shape {_text(shape)}: index {index} is outside axis {axis}"
+                f"layer '{name}' has shape {_text(shape)}: index {index} is outside axis {axis}",
+                remedy="choose an index within the axis",
             )
 
 

@@ -45,7 +45,8 @@ class StackView:
         ):
             raise ImageError(
                 f"a volume axis comes with a frame axis and the depth of a volume, got axis {self.volume_axis} "
-                f"and depth {self.depth}"
+                f"and depth {self.depth}",
+                remedy="give all three, or no volume axis",
             )
         used = sorted(self._used_axes())
         if used != list(range(len(used))):
@@ -85,7 +86,10 @@ class StackView:
         if self.volume_axis is None:
             return length
         if length != self.depth:
-            raise ImageError(f"volumes have {length} frames, and the view says {self.depth}")
+            raise ImageError(
+                f"volumes have {length} frames, and the view says {self.depth}",
+                remedy="say how many frames a volume has",
+            )
         return length * int(shape[self.volume_axis])
 
     def frame_shape(self, shape: Sequence[int]) -> tuple[int, int]:
@@ -133,7 +137,10 @@ class StackView:
             If the index does not lie on the plane that this view shows.
         """
         if len(index) != self.ndim:
-            raise PromptError(f"a position needs {self.ndim} numbers, got {len(index)}")
+            raise PromptError(
+                f"a position needs {self.ndim} numbers, got {len(index)}",
+                remedy="give a data index of the whole array",
+            )
         for axis, expected in self.fixed:
             if not _is_at(index[axis], expected):
                 raise PromptError(
@@ -145,7 +152,8 @@ class StackView:
         frame = FrameIndex(int(self.frame_at(whole)))
         if self.depth and not 0 <= counted[self.frame_axis or 0] < self.depth:
             raise PromptError(
-                f"position {_text(index)} lies in no volume: axis {self.frame_axis} ends at {self.depth - 1}"
+                f"position {_text(index)} lies in no volume: axis {self.frame_axis} ends at {self.depth - 1}",
+                remedy="give a position within one volume",
             )
         return frame, float(index[self.row_axis]), float(index[self.column_axis])
 
@@ -188,7 +196,10 @@ def _is_at(value: float, expected: int) -> bool:
 
 def _finite_index(value: float, index: Sequence[float]) -> int:
     if not -(2**62) < value < 2**62:
-        raise PromptError(f"position {_text(index)} has no frame")
+        raise PromptError(
+            f"position {_text(index)} has no frame",
+            remedy="give a position whose frame is a finite number",
+        )
     return nearest_index(value)
 
 

@@ -35,11 +35,15 @@ class ChannelFrames:
     ) -> None:
         if not 2 <= len(channels) <= 3 or any(item.is_rgb for item in channels):
             raise ImageError(
-                f"colours are composed of two or three channels without colours, got {len(channels)}"
+                f"colours are composed of two or three channels without colours, got {len(channels)}",
+                remedy="choose two or three channels",
             )
         sizes = {(len(item), item.shape) for item in channels}
         if len(sizes) > 1:
-            raise ImageError(f"channels differ in shape: {', '.join(map(str, sorted(sizes)))}")
+            raise ImageError(
+                f"channels differ in shape: {', '.join(map(str, sorted(sizes)))}",
+                remedy="choose channels of one shape",
+            )
         self._channels = tuple(channels)
         self.mappings = tuple(mappings or map(sample_percentiles, channels))
         self.name = channels[0].name

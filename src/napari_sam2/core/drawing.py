@@ -148,7 +148,10 @@ class Drawing(Editing):
         """
         shape = (len(self.frames), *self.frames.shape)
         if tuple(labels.shape) != shape:
-            raise LabelsError(f"labels have shape {tuple(labels.shape)}, the stack has {shape}")
+            raise LabelsError(
+                f"labels have shape {tuple(labels.shape)}, the stack has {shape}",
+                remedy="give labels of this stack: (frames, rows, columns)",
+            )
         which = range(len(self.frames)) if frames is None else frames
         chosen = [check_frame(t, len(self.frames)) for t in which]
         planes = ((t, np.asarray(labels[t])) for t in chosen)
@@ -290,7 +293,8 @@ def _masks_of(labels: np.ndarray, shape: tuple[int, int]) -> Iterator[tuple[int,
     """Yield every value beside 0 with its mask, in ascending order."""
     if labels.shape != shape or labels.dtype.kind not in "iu":
         raise LabelsError(
-            f"labels must be whole numbers of shape {shape}, got {labels.dtype} {labels.shape}"
+            f"labels must be whole numbers of shape {shape}, got {labels.dtype} {labels.shape}",
+            remedy="give one frame of labels, 0 for background",
         )
     for value, box in boxes_of(labels):
         yield (

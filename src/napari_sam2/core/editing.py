@@ -70,11 +70,17 @@ class Editing(Prompting):
         self._known(object_id)
         said = self.state.prompts_on(object_id, frame)
         if said is None:
-            raise PromptError(f"nothing was said about object {object_id} on frame {frame}")
+            raise PromptError(
+                f"nothing was said about object {object_id} on frame {frame}",
+                remedy="name a frame on which the object was prompted",
+            )
         return said
 
     def _position(self, point: Sequence[float]) -> Point:
         positions = list(check_points(point, None, self.frames.shape))
         if len(positions) != 1:
-            raise PromptError(f"one point (y, x) is needed, got {len(positions)}")
+            raise PromptError(
+                f"one point (y, x) is needed, got {len(positions)}",
+                remedy="edit one point at a time",
+            )
         return positions[0]

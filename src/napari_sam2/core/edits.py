@@ -84,7 +84,9 @@ def without_box(said: FramePrompts) -> FramePrompts | None:
     """Return the prompts without their box; None if nothing was said besides."""
     steps = tuple(step for step in said.steps if step.box is None)
     if len(steps) == len(said.steps):
-        raise PromptError(f"there is no box on frame {said.frame}")
+        raise PromptError(
+            f"there is no box on frame {said.frame}", remedy="name a frame that has one"
+        )
     return _checked(replace(said, steps=steps)) if steps else None
 
 
@@ -157,7 +159,10 @@ def check_frame_prompts(prompts: FramePrompts, shape: tuple[int, int]) -> FrameP
     said: FramePrompts | None = None
     for step in prompts.steps:
         if not is_whole(step.candidate) or step.candidate < 0:
-            raise PromptError(f"candidates are counted from 0, got number {step.candidate!r}")
+            raise PromptError(
+                f"candidates are counted from 0, got number {step.candidate!r}",
+                remedy="take 0 for the model's own choice",
+            )
         if step.mask is not None:
             said = with_mask(prompts.frame, check_mask(step.mask, shape, may_be_empty=True)[0])
         if step.box is not None:
@@ -168,7 +173,10 @@ def check_frame_prompts(prompts: FramePrompts, shape: tuple[int, int]) -> FrameP
         if step.candidate and said is not None:
             said = with_candidate(said, step.candidate)
     if said is None:
-        raise PromptError(f"nothing was said about the object on frame {prompts.frame}")
+        raise PromptError(
+            f"nothing was said about the object on frame {prompts.frame}",
+            remedy="name a frame on which it was prompted",
+        )
     return said
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from napari_sam2.core.cancellation import Cancellation
+from napari_sam2.core.failures import as_ours
 from napari_sam2.core.messages import (
     FrameResult,
     PromptRequest,
@@ -37,14 +39,19 @@ class Engine(Protocol):
 
 
 class InlineEngine:
-    """Answers at once, on the caller's thread: scripts, tests and batch runs."""
+    """Answers at once, on the caller's thread: scripts, tests and batch runs.
+
+    Whatever error the segmenter raises comes out as one of ours; an interruption by a person stays what it is.
+    """
 
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
 
     def ask(self, request: PromptRequest, deliver: Callable[[PromptResult], None]) -> None:
         """Answer before returning."""
-        deliver(self.segmenter.prompt(request))
+        with _ours():
+            result = self.segmenter.prompt(request)
+        deliver(result)
 
     def propagate(
         self,
@@ -52,5 +59,23 @@ class InlineEngine:
         resume: ResumePoint | None = None,
         cancellation: Cancellation | None = None,
     ) -> Iterator[FrameResult]:
-        """Return the segmenter's iterator."""
-        return self.segmenter.propagate(request, resume, cancellation)
+        """Yield what the segmenter does."""
+        with _ours():
+            results = self.segmenter.propagate(request, resume, cancellation)
+        while True:
+            with _ours():
+                result = next(results, None)
+            if result is None:
+                return
+            yield result
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        ours = as_ours(error)
+        if ours is error:
+            raise
+        raise ours from error

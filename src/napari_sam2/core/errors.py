@@ -85,6 +85,12 @@ class OutOfMemoryError(NapariSam2Error, MemoryError):
     code = "out-of-memory"
 
 
+class DeviceLostError(NapariSam2Error, OSError):
+    """A graphics card answers nothing any more in this process; it is not tried again."""
+
+    code = "device-lost"
+
+
 class CheckpointError(NapariSam2Error, ValueError):
     """A weights file cannot be used."""
 
@@ -155,3 +161,9 @@ class TorchUnavailableError(NapariSam2Error, ImportError):
     """PyTorch is installed but could not be loaded into this process."""
 
     code = "torch-unavailable"
+
+
+class NoDisplayError(NapariSam2Error, OSError):
+    """A window was asked for where there is no screen."""
+
+    code = "no-display"

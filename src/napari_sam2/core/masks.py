@@ -14,6 +14,9 @@ Box = tuple[int, int, int, int]
 
 EMPTY_BOX: Box = (0, 0, 0, 0)
 
+NO_OPINION = 0.0
+"""Object score of what the model could not answer about: neither visible nor absent."""
+
 
 def bounding_box(mask: np.ndarray) -> Box:
     """Return the smallest box that holds all true pixels of `mask` (Y, X), or `EMPTY_BOX`."""
@@ -147,6 +150,12 @@ class ObjectMask:
             y0, x0 = (0, 0) if view is None else view[:2]
             box = moved_box(box, (y0 + corner[0], x0 + corner[1]))
         return cls(object_id, box, crop.copy(), float(object_score), float(iou), strength, view)
+
+    @classmethod
+    def unanswered(cls, object_id: ObjectId) -> ObjectMask:
+        """Return what stands for an object about which the model gave no usable answer: nothing, and no opinion."""
+        nothing = np.zeros((0, 0), bool)
+        return cls(object_id, EMPTY_BOX, nothing, NO_OPINION, 0.0, nothing.astype(np.uint8))
 
     def to_array(self, shape: tuple[int, int]) -> np.ndarray:
         """Return the frame-sized mask (Y, X), bool."""

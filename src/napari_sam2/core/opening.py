@@ -157,7 +157,10 @@ class Opening(Overlapping, Organising, Propagating):
             for given in item.frames:
                 check_frame(given.frame, len(self.frames))
                 if state.prompts_on(object_id, given.frame) is not None:
-                    raise PromptError(f"object {object_id} comes twice on frame {given.frame}")
+                    raise PromptError(
+                        f"object {object_id} comes twice on frame {given.frame}",
+                        remedy="take an earlier copy of the session",
+                    )
                 said = edits.check_frame_prompts(given, self.frames.shape)
                 answer = person_answer(said, object_id, self._drafts)
                 record = answers.get((object_id, said.frame))
@@ -167,7 +170,8 @@ class Opening(Overlapping, Organising, Propagating):
         for lock in saved.locks:
             if state.prompts_on(lock.object_id, lock.frame) is None:
                 raise PromptError(
-                    f"the lock of object {lock.object_id} on frame {lock.frame} has no prompt"
+                    f"the lock of object {lock.object_id} on frame {lock.frame} has no prompt",
+                    remedy="take an earlier copy of the session",
                 )
             state = state.with_lock(lock)
         for number, info in saved.infos.items():

@@ -87,12 +87,16 @@ class InferenceOptions:
         for name, words in _WORDS.items():
             if getattr(self, name) not in words:
                 raise OptionError(
-                    f"{name} must be {' or '.join(words)}, got {getattr(self, name)!r}"
+                    f"{name} must be {' or '.join(words)}, got {getattr(self, name)!r}",
+                    remedy="leave it out to take the default",
                 )
         for name, smallest in _SMALLEST.items():
             value = getattr(self, name)
             if value is not None and value < smallest:
-                raise OptionError(f"{name} must be at least {smallest}, got {value}")
+                raise OptionError(
+                    f"{name} must be at least {smallest}, got {value}",
+                    remedy="leave it out to take the default",
+                )
 
 
 # A limit of one conditioning frame would leave out a neighbour.

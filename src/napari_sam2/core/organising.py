@@ -135,7 +135,9 @@ class Organising(Reading):
         """
         object_id, gone = self._answered(object), self._answered(other)
         if object_id == gone:
-            raise PromptError(f"object {object_id} cannot be merged with itself")
+            raise PromptError(
+                f"object {object_id} cannot be merged with itself", remedy="choose two objects"
+            )
         info, given = self.state.info(object_id), self.state.info(gone)
         extent = _hull(info.extent, given.extent)
         merged = joining.joined(

@@ -60,7 +60,8 @@ class Overlapping(Reading):
         expected = (len(self.frames), *self.frames.shape)
         if shape != expected or dtype.kind not in "iu":
             raise LabelsError(
-                f"existing labels must be whole numbers of shape {expected}, got {dtype} {shape}"
+                f"existing labels must be whole numbers of shape {expected}, got {dtype} {shape}",
+                remedy="give labels of this stack, 0 for background",
             )
         values, packed = set[int](), list[bytes]()
         for t in range(shape[0]):

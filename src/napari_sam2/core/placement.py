@@ -47,7 +47,8 @@ class Placement:
         if values.shape != (size, size) or len(self.labels) != size - 1:
             raise ImageError(
                 f"a placement of {size - 1} axes needs a {size} x {size} matrix and {size - 1} labels, "
-                f"got {values.shape} and {len(self.labels)}"
+                f"got {values.shape} and {len(self.labels)}",
+                remedy="give the affine matrix from data indices to the world",
             )
         is_whole = np.isfinite(values).all() and np.array_equal(values[-1], np.eye(size)[-1])
         if not is_whole or abs(np.linalg.det(values)) == 0:

@@ -71,7 +71,9 @@ def choose_view(
     frame = _number(axis, given, free, name)
     volume = None if volumes is None else _number(volumes, given, free, name)
     if frame == volume:
-        raise ImageError("frames and volumes cannot be counted along the same axis")
+        raise ImageError(
+            "frames and volumes cannot be counted along the same axis", remedy="name two axes"
+        )
     rows, columns = (number for number in free if number not in (frame, volume))
     places = tuple(sorted((number, int(place)) for number, place in fixed.items()))
     depth = 0 if volume is None else int(shape[frame])

@@ -114,7 +114,9 @@ def check_overlap(overlap: object) -> OverlapPolicy:
         if overlap == known:
             return known  # type: ignore[no-any-return]
     choices = ", ".join(map(repr, get_args(OverlapPolicy)))
-    raise OptionError(f"overlap must be one of {choices}, got {overlap!r}")
+    raise OptionError(
+        f"overlap must be one of {choices}, got {overlap!r}", remedy="take 'keep' if unsure"
+    )
 
 
 def check_labels_dtype(dtype: DTypeLike) -> np.dtype:

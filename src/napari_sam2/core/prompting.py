@@ -47,7 +47,10 @@ class Prompting(Reading):
             frame, y0, x0 = self.stack_view.to_frame(prompt.start)
             other, y1, x1 = self.stack_view.to_frame(prompt.stop)
             if frame != other:
-                raise PromptError(f"a box lies on one frame, got corners on {frame} and {other}")
+                raise PromptError(
+                    f"a box lies on one frame, got corners on {frame} and {other}",
+                    remedy="draw a box on each of them",
+                )
             self.add_box(prompt.object_id, frame, (y0, x0, y1, x1))
         else:
             frame, _, _ = self.stack_view.to_frame(prompt.index)

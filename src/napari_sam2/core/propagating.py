@@ -106,7 +106,8 @@ class Propagating(Reading):
     ) -> PropagationRequest:
         if direction not in ("both", "forward", "backward"):
             raise OptionError(
-                f"direction must be 'both', 'forward' or 'backward', got {direction!r}"
+                f"direction must be 'both', 'forward' or 'backward', got {direction!r}",
+                remedy="take 'both' to track everything",
             )
         start, stop = check_frame_range(frames, len(self.frames))
         depth = self.stack_view.depth

@@ -16,7 +16,14 @@ from typing import Literal
 import numpy as np
 
 from napari_sam2.core.disappearing import Disappearance, Sight, disappearances
-from napari_sam2.core.masks import EMPTY_BOX, Box, PackedMask, bounding_box, overlapping_pairs
+from napari_sam2.core.masks import (
+    EMPTY_BOX,
+    NO_OPINION,
+    Box,
+    PackedMask,
+    bounding_box,
+    overlapping_pairs,
+)
 from napari_sam2.core.store import MaskRecord
 
 FrameKind = Literal["prompted", "tracked", "absent", "missing"]
@@ -269,6 +276,8 @@ def _assess_one(
     )
     if anchor == t:
         return replace(measured, kind="prompted")
+    if kind == "absent" and record.object_score == NO_OPINION:
+        return replace(measured, doubt=1.0)  # the model gave no usable answer
     return replace(measured, doubt=doubt_of(measured))
 
 

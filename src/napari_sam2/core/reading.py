@@ -182,7 +182,10 @@ class Reading(Timeline):
     def _known(self, object: int) -> ObjectId:
         if not is_whole(object) or object not in self.state.objects:
             known = ", ".join(map(str, self.objects)) or "none yet"
-            raise UnknownObjectError(f"there is no object {object!r}; there are: {known}")
+            raise UnknownObjectError(
+                f"there is no object {object!r}; there are: {known}",
+                remedy="name one of these, or prompt it first",
+            )
         return ObjectId(int(object))
 
     def _listed(self, object: int) -> ObjectId:

@@ -132,7 +132,10 @@ def check_path(path: ArrayLike, least: int) -> np.ndarray:
     """Return the vertices of a line, (N, 2) float64; `PromptError` if there are fewer than `least`."""
     vertices = np.array(_positions(path))
     if len(vertices) < least:
-        raise PromptError(f"at least {least} vertices (y, x) are needed, got {len(vertices)}")
+        raise PromptError(
+            f"at least {least} vertices (y, x) are needed, got {len(vertices)}",
+            remedy="draw at least so many",
+        )
     return vertices
 
 
@@ -207,7 +210,8 @@ def check_name(name: object) -> str:
     """Return a name for an object or a class, without blanks at its ends; `OptionError` if it is no line of text."""
     if not isinstance(name, str) or len(name) > MAX_NAME or not name.isprintable():
         raise OptionError(
-            f"a name is one line of at most {MAX_NAME} characters, got {reprlib.repr(name)}"
+            f"a name is one line of at most {MAX_NAME} characters, got {reprlib.repr(name)}",
+            remedy="give a shorter name without line breaks",
         )
     return name.strip()
 

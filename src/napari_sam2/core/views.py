@@ -23,7 +23,10 @@ class View:
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
-            raise ImageError(f"a view needs at least 1x1 pixels, got {self.height}x{self.width}")
+            raise ImageError(
+                f"a view needs at least 1x1 pixels, got {self.height}x{self.width}",
+                remedy="give a window of at least one pixel",
+            )
 
     @classmethod
     def whole(cls, shape: tuple[int, int]) -> View:
@@ -63,7 +66,10 @@ class View:
         y0, x0, y1, x1 = self.box
         y0, x0, y1, x1 = max(y0, 0), max(x0, 0), min(y1, shape[0]), min(x1, shape[1])
         if y0 >= y1 or x0 >= x1:
-            raise ImageError(f"view {self.box} lies outside a frame of {shape[0]}x{shape[1]}")
+            raise ImageError(
+                f"view {self.box} lies outside a frame of {shape[0]}x{shape[1]}",
+                remedy="give a window within the frame",
+            )
         return View(y0, x0, y1 - y0, x1 - x0)
 
 

@@ -59,7 +59,8 @@ class Protocol:
             )
         if self.clicks < 1 or self.max_frames < 1:
             raise OptionError(
-                f"at least 1 click and 1 prompted frame are needed, got {self.clicks} and {self.max_frames}"
+                f"at least 1 click and 1 prompted frame are needed, got {self.clicks} and {self.max_frames}",
+                remedy="give numbers from 1 on",
             )
 
     @property

@@ -11,6 +11,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from napari_sam2.core.errors import InferenceError
 from napari_sam2.core.geometry import PromptBox, box_to_model, frame_to_model
 from napari_sam2.core.masks import EMPTY_BOX, Box, PackedMask, bounding_box, moved_box
 from napari_sam2.core.options import InferenceOptions
@@ -21,6 +22,7 @@ from napari_sam2.inference.encoder import FrameEncoder
 from napari_sam2.inference.focus import Focus, Side, box_of, centre_of, widened
 from napari_sam2.inference.memory import NUM_RECENT_POINTERS, MemoryEntry
 from napari_sam2.inference.postprocess import fill_holes
+from napari_sam2.inference.soundness import soundly
 from napari_sam2.inference.step import ModelPoints, StepOutput, adopt_mask, decode, remember
 from napari_sam2.inference.transforms import to_model_mask, to_view_logits
 from napari_sam2.model.mask_decoder import certainty
@@ -216,15 +218,16 @@ class Conditioner:
 
     def _look(self, prompts: FramePrompts, view: View, previous: Tensor | None = None) -> Answer:
         """Ask the network about the points and the box in `view`."""
-        features = self._encoder.embed(prompts.frame, view)
-        output = decode(
-            self._network,
-            features,
-            self._network.without_memory(features.stride16),
-            self._options,
-            self._points(prompts, view),
-            previous,
-        )
+        points = self._points(prompts, view)
+
+        def decoded(encoder: FrameEncoder) -> StepOutput:
+            features = encoder.embed(prompts.frame, view)
+            bare = self._network.without_memory(features.stride16)
+            return decode(self._network, features, bare, self._options, points, previous)
+
+        output = soundly(self._encoder, f"answering on frame {prompts.frame}", decoded)
+        if output is None:
+            raise _noise(prompts.frame)
         output = _filled(output, self._options.fill_holes)
         return Answer(output, view, visible_box(output.logits, view))
 
@@ -270,8 +273,19 @@ class Conditioner:
             mask = answer.mask or PackedMask.from_array(self._frame_mask(answer))
             shown = self._adopt(prompts.frame, mask, view).output
             output = replace(answer.output, logits=shown.logits)
-        features = self._encoder.embed(prompts.frame, view)
-        spatial = remember(self._network, features, output, self._options, is_prompted=True)
+        spatial = soundly(
+            self._encoder,
+            f"remembering frame {prompts.frame}",
+            lambda encoder: remember(
+                self._network,
+                encoder.embed(prompts.frame, view),
+                output,
+                self._options,
+                is_prompted=True,
+            ),
+        )
+        if spatial is None:
+            raise _noise(prompts.frame)
         return MemoryEntry(spatial, output.pointer)
 
 
@@ -290,6 +304,14 @@ class Memories(Mapping[int, MemoryEntry]):
 
     def __len__(self) -> int:
         return len(self._frames)
+
+
+def _noise(frame: int) -> InferenceError:
+    return InferenceError(
+        f"the model's answer on frame {frame} holds numbers that are not finite, in float32 too",
+        kept="everything that was finished is kept",
+        remedy="say it otherwise, on another frame, or choose another model",
+    )
 
 
 def _is_far_in(view: View, earlier: View) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +79,12 @@ class FrameEncoder:
             return (t, view) in self._seen
         self._see(t, view)
         return True
+
+    @contextmanager
+    def exactly(self) -> Iterator[FrameEncoder]:
+        """Give an encoder that makes everything anew in float32; all else that is computed meanwhile is in it, too."""
+        with torch.autocast(self._device.type, enabled=False):
+            yield FrameEncoder(self._network, self._frames, self.mapping, self._device, 0)
 
     def _see(self, t: int, view: View) -> Seen:
         return self._seen.get_or_make((t, view), lambda: self._recall(t, view))

@@ -112,6 +112,7 @@ def load_official(file: BinaryIO, name: str) -> LoadedWeights:
         raise CheckpointError(
             f'{name} is not an official checkpoint: it has no tensors under "model"',
             kept="no model was loaded",
+            remedy="fetch it again with 'napari-sam2 models pull'",
         )
     return build(state, name, {})
 
@@ -200,5 +201,7 @@ def _check_finite(state: Mapping[str, Tensor], name: str) -> None:
     bad = [key for key, value in state.items() if not bool(torch.isfinite(value).all())]
     if bad:
         raise CheckpointError(
-            f"{name} holds NaN or infinite numbers in {_first(bad)}", kept="no model was loaded"
+            f"{name} holds NaN or infinite numbers in {_first(bad)}",
+            kept="no model was loaded",
+            remedy="get the file again, or from whoever trained it",
         )

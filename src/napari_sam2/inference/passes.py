@@ -67,6 +67,10 @@ class Pass:
         trail = self.trail.missed() if box == EMPTY_BOX else self.trail.seen(box)
         return Pass(self.anchor, self.is_reverse, trail, window, last)
 
+    def past_noise(self) -> Pass:
+        """Return the pass after a frame on which nothing could be said: nothing is remembered of it."""
+        return Pass(self.anchor, self.is_reverse, self.trail.missed(), self.recent)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slot:
@@ -87,11 +91,12 @@ class Slot:
 class Found:
     """What a slot's view showed.
 
-    `output`: as it is remembered; `mask`: as it is shown, holes filled; `last`: what was conditioned last, if kept.
+    `output`: as it is remembered, None if it was noise; `mask`: as it is shown, holes filled; `last`: what was
+    conditioned last, if kept.
     """
 
     slot: Slot
-    output: StepOutput
+    output: StepOutput | None
     mask: ObjectMask
     last: Conditioned | None = None
 

@@ -170,7 +170,10 @@ class ReferenceTracker:
         self._check_frame(frame)
         side = self._network.config.image_size
         if tuple(mask.shape) != (1, 1, side, side):
-            raise PromptError(f"mask must be (1, 1, {side}, {side}), got {tuple(mask.shape)}")
+            raise PromptError(
+                f"mask must be (1, 1, {side}, {side}), got {tuple(mask.shape)}",
+                remedy="give a mask of the model's side",
+            )
         item = self._objects.get(object_id) or _Object()
         step = adopt_mask(self._network, self._embed(frame), mask)
         item.points.pop(frame, None)
@@ -207,7 +210,10 @@ class ReferenceTracker:
         if start is None:
             start = min(t for item in self._objects.values() for t in item.conditioning)
         if not 0 <= start < self._num_frames:
-            raise PropagationError(f"start {start} is outside 0 to {self._num_frames - 1}")
+            raise PropagationError(
+                f"start {start} is outside 0 to {self._num_frames - 1}",
+                remedy="begin within the stack",
+            )
         for frame in self._order(start, max_frames, is_reverse):
             features = self._embed(frame)
             steps = [
@@ -219,7 +225,10 @@ class ReferenceTracker:
 
     def _check_frame(self, frame: int) -> None:
         if not 0 <= frame < self._num_frames:
-            raise PromptError(f"frame {frame} is outside 0 to {self._num_frames - 1}")
+            raise PromptError(
+                f"frame {frame} is outside 0 to {self._num_frames - 1}",
+                remedy="name a frame of the stack",
+            )
 
     def _order(self, start: int, max_frames: int | None, is_reverse: bool) -> range:
         count = self._num_frames if max_frames is None else max_frames
@@ -258,7 +267,9 @@ class ReferenceTracker:
                     store[frame] = replace(output, memory=memory)
                 fresh.clear()
             if not item.conditioning:
-                raise PropagationError(f"object {object_id} has no prompt")
+                raise PropagationError(
+                    f"object {object_id} has no prompt", remedy="prompt it first"
+                )
             # A correction of a conditioning frame that does not condition is lost here (fact of the release).
             for frame in item.conditioning:
                 item.tracked.pop(frame, None)
@@ -320,14 +331,21 @@ def _check_points(points: ModelPoints, is_appended: bool) -> None:
     if labels.ndim != 2 or labels.shape[0] != 1 or tuple(points.xy.shape) != (*labels.shape, 2):
         raise PromptError(
             f"points must be (1, N, 2) and labels (1, N), got {tuple(points.xy.shape)} and "
-            f"{tuple(labels.shape)}"
+            f"{tuple(labels.shape)}",
+            remedy="give one row of points and one of labels",
         )
     if not points.count:
-        raise PromptError("a prompt needs a point or a box")
+        raise PromptError("a prompt needs a point or a box", remedy="add at least one")
     if labels.min() < NOT_A_POINT or labels.max() > BOTTOM_RIGHT:
-        raise PromptError(f"labels must be 0 to 3, or -1 for padding, got {labels[0].tolist()}")
+        raise PromptError(
+            f"labels must be 0 to 3, or -1 for padding, got {labels[0].tolist()}",
+            remedy="give 1 for positive, 0 for negative",
+        )
     if is_appended and (labels >= TOP_LEFT).any():
-        raise PromptError("a box replaces the frame's earlier points and cannot be appended")
+        raise PromptError(
+            "a box replaces the frame's earlier points and cannot be appended",
+            remedy="give the box first",
+        )
 
 
 def separate(logits: Tensor) -> Tensor:

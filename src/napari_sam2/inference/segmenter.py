@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -37,11 +38,13 @@ from napari_sam2.inference.encoder import FrameEncoder
 from napari_sam2.inference.focus import SEARCHED, Focus, Trail, centre_of
 from napari_sam2.inference.kept import KeptEmbeddings
 from napari_sam2.inference.memory import MemoryEntry, select
+from napari_sam2.inference.memory_ladder import MemoryLadder
 from napari_sam2.inference.passes import Conditioned, Found, Pass, Slot
 from napari_sam2.inference.postprocess import fill_holes
 from napari_sam2.inference.quality import economy_of, is_large, limited, scaled
 from napari_sam2.inference.read_ahead import ReadAhead
-from napari_sam2.inference.step import absent, decode, remember
+from napari_sam2.inference.soundness import soundly
+from napari_sam2.inference.step import StepOutput, absent, decode, remember
 from napari_sam2.inference.stopping import StoppedError, stoppable
 from napari_sam2.inference.transforms import to_object_logits
 from napari_sam2.model.sam2 import ImageFeatures, Sam2
@@ -103,6 +106,7 @@ class Sam2Segmenter:
         self._options = replace(options, max_conditioning_frames=limit)
         self._frames = ReadAhead(frames, is_on=read_ahead)
         self._attender = Attender(self._network, self._policy.shortcuts)
+        self._ladder = MemoryLadder(device, options.slots_per_step, self._drop_caches)
         config = self._network.config
         self._focus = Focus(frames.shape, config.image_size, config.stride, options.focus)
         self.mapping, self._cache_bytes = mapping, cache_bytes
@@ -121,13 +125,23 @@ class Sam2Segmenter:
         )
         self._conditioner = Conditioner(network, self._encoder, self._focus, self._options, device)
 
+    def _drop_caches(self) -> None:
+        """Forget what can be computed again, and keep half as much from now on."""
+        self._cache_bytes //= 2
+        self._attender = Attender(self._network, self._policy.shortcuts)
+        self._take_up(self._encoder.mapping)
+
     def prompt(self, request: PromptRequest) -> PromptResult:
         """Return the mask of one object on its prompted frame, and the candidates not chosen."""
         with torch.inference_mode(), self._policy.autocast():
             self._look_through(request.mapping)
-            answer = self._conditioner.answer(request.prompts)
-            mask = self._answered(request.object_id, answer)
-            candidates = self._candidates(request.object_id, answer)
+            doing = f"answering a prompt on frame {request.prompts.frame}"
+            return self._ladder.climb(doing, partial(self._answer, request))
+
+    def _answer(self, request: PromptRequest) -> PromptResult:
+        answer = self._conditioner.answer(request.prompts)
+        mask = self._answered(request.object_id, answer)
+        candidates = self._candidates(request.object_id, answer)
         return PromptResult(request.generation, request.prompts.frame, mask, candidates)
 
     def propagate(
@@ -152,7 +166,8 @@ class Sam2Segmenter:
                     # Clicks that came in between may have looked through another mapping.
                     self._look_through(request.mapping)
                     with self._working(cancellation):
-                        masks = self._step(planned, conditioning, passes)
+                        step = partial(self._step, planned, conditioning, passes)
+                        masks = self._ladder.climb(f"tracking frame {planned.frame}", step)
                 except StoppedError:
                     return
                 state = ResumePoint(number, dict(passes))
@@ -208,26 +223,37 @@ class Sam2Segmenter:
         conditioning: Mapping[ObjectId, ObjectPrompts],
         passes: dict[ObjectId, Pass],
     ) -> tuple[ObjectMask, ...]:
-        """Track all objects of one planned frame; `passes` is brought up to date."""
-        slots = []
+        """Track all objects of one planned frame; `passes` is brought up to date, or left alone by an error."""
+        slots, moved = [], dict(passes)
         for track in planned.tracks:
             prompts = conditioning[track.object_id].around(planned.frame)
-            current = passes.get(track.object_id)
+            current = moved.get(track.object_id)
             if current is None or not current.is_of(track, planned.is_reverse):
                 current = self._new_pass(track, planned.is_reverse, prompts)
-            passes[track.object_id] = current
+            moved[track.object_id] = current
             slots.append(self._slot(planned, prompts, current))
         masks = {}
-        for found in self._look(planned.frame, slots, passes):
+        for found in self._look(planned.frame, slots, moved):
             object_id = found.slot.object_id
-            passes[object_id] = self._remembered(planned.frame, found, passes[object_id])
+            moved[object_id] = self._remembered(planned.frame, found, moved[object_id])
             masks[object_id] = found.mask
+        passes.update(moved)
         return tuple(masks[track.object_id] for track in planned.tracks)
 
     def _remembered(self, frame: FrameIndex, found: Found, current: Pass) -> Pass:
-        features = self._encoder.embed(frame, found.slot.view)
-        spatial = remember(self._network, features, found.output, self._options, is_prompted=False)
-        entry = MemoryEntry(spatial.clone(), found.output.pointer.clone())
+        output, view = found.output, found.slot.view
+        if output is None:
+            return current.past_noise()
+        spatial = soundly(
+            self._encoder,
+            f"remembering frame {frame}",
+            lambda encoder: remember(
+                self._network, encoder.embed(frame, view), output, self._options, is_prompted=False
+            ),
+        )
+        if spatial is None:
+            return current.past_noise()
+        entry = MemoryEntry(spatial.clone(), output.pointer.clone())
         stride = self._options.memory_stride
         return current.after(frame, entry, found.mask.box, stride, found.last)
 
@@ -280,7 +306,7 @@ class Sam2Segmenter:
         return again if again.is_visible else found
 
     def _searched(self, frame: FrameIndex, missed: Found, lost: int) -> Found:
-        if lost not in SEARCHED:
+        if lost not in SEARCHED or missed.output is None:
             return missed
         views = self._focus.around(missed.slot.view, missed.slot.side)
         others = self._track(frame, [replace(missed.slot, view=view) for view in views])
@@ -294,7 +320,7 @@ class Sam2Segmenter:
         groups: dict[object, list[Slot]] = defaultdict(list)
         for slot in slots:
             groups[slot.view, slot.selection.layout].append(slot)
-        size = self._options.slots_per_step
+        size = self._ladder.slots
         return [
             found
             for group in groups.values()
@@ -303,12 +329,20 @@ class Sam2Segmenter:
         ]
 
     def _track_batch(self, frame: FrameIndex, slots: Sequence[Slot]) -> Iterator[Found]:
-        """Track slots of one view and one layout at once."""
+        """Track slots of one view and one layout at once; if their numbers are noise, each for itself."""
         view = slots[0].view
-        features = self._encoder.embed(frame, view)
-        lasts = self._conditioned(features, slots)
-        conditioned = torch.cat([last.conditioned for last in lasts])
-        output = decode(self._network, features, conditioned, self._options)
+        lasts: list[Conditioned] = []
+
+        def decoded(encoder: FrameEncoder) -> StepOutput:
+            features = encoder.embed(frame, view)
+            lasts[:] = self._conditioned(features, slots)
+            conditioned = torch.cat([last.conditioned for last in lasts])
+            return decode(self._network, features, conditioned, self._options)
+
+        output = soundly(self._encoder, f"tracking frame {frame}", decoded)
+        if output is None:
+            yield from self._track_noise(frame, slots)
+            return
         if self._encoder.is_blank(frame, view):
             output = absent(self._network, output)
         for number, slot in enumerate(slots):
@@ -316,6 +350,14 @@ class Sam2Segmenter:
             logits = fill_holes(row.logits, self._options.fill_holes)
             mask = self._to_mask(slot.object_id, logits, view, row.object_score, row.iou)
             yield Found(slot, row, mask, lasts[number] if self._options.skip_below else None)
+
+    def _track_noise(self, frame: FrameIndex, slots: Sequence[Slot]) -> Iterator[Found]:
+        """Track slots one by one: what is wrong with one of them is not to cost the others their masks."""
+        if len(slots) == 1:
+            yield Found(slots[0], None, ObjectMask.unanswered(slots[0].object_id))
+            return
+        for slot in slots:
+            yield from self._track_batch(frame, [slot])
 
     def _conditioned(self, features: ImageFeatures, slots: Sequence[Slot]) -> list[Conditioned]:
         """Condition the frame for every slot, or take over what was conditioned on one that hardly differed."""

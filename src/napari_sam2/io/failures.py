@@ -27,7 +27,7 @@ def storing(path: Path, kept: str, needed: int = 0) -> Iterator[None]:
 
 def storage_error(path: Path, error: OSError, kept: str, needed: int = 0) -> StorageError:
     """Return what an `OSError` means for someone who wanted to write `path`."""
-    what = f"{path} cannot be written: {error.strerror or error}"
+    what = f"{_shortened(path)} cannot be written: {error.strerror or error}"
     if error.errno in _FULL:
         what += _room(path, needed)
         remedy = "make room, or save to another disk"
@@ -36,6 +36,12 @@ def storage_error(path: Path, error: OSError, kept: str, needed: int = 0) -> Sto
     else:
         remedy = "see that the disk is there and well, or save to another folder"
     return StorageError(what, kept=kept, remedy=remedy)
+
+
+def _shortened(path: Path) -> str:
+    """Return a path for a message: of one that no file system takes, its end."""
+    text = str(path)
+    return text if len(text) <= 500 else f"...{text[-60:]}"
 
 
 def _room(path: Path, needed: int) -> str:

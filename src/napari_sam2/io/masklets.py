@@ -89,6 +89,7 @@ def write_labels(
         raise LabelsError(
             f"labels must be 2-D or 3-D and of an unsigned integer type, got {dtype} {shape}",
             kept="no file was written",
+            remedy="convert them to unsigned integers of two or three axes",
         )
     with replacing(path) as temporary:
         _write(temporary, labels, shape, dtype, axes or "TYX"[-len(shape) :], spacing)
@@ -152,7 +153,9 @@ def _read_annotation(path: Path) -> np.ndarray:
             return np.asarray(picture)
     except (OSError, UnidentifiedImageError) as error:
         raise FileFormatError(
-            f"{path} cannot be read: {error}", kept="no labels were read"
+            f"{path} cannot be read: {error}",
+            kept="no labels were read",
+            remedy="check the file, or save it again",
         ) from error
 
 
@@ -173,7 +176,10 @@ def read_spacing(path: str | Path) -> Spacing | None:
             steps = (float(metadata.get("spacing", 1.0)), *plane)
             return Spacing(steps, str(metadata.get("unit") or "pixel"))
     except (tifffile.TiffFileError, OSError, ValueError, KeyError, ZeroDivisionError) as error:
-        raise FileFormatError(f"the pixel spacing of {path} cannot be read: {error}") from error
+        raise FileFormatError(
+            f"the pixel spacing of {path} cannot be read: {error}",
+            remedy="save it again, or without a spacing",
+        ) from error
 
 
 def check_labels_path(path: Path) -> None:

@@ -194,7 +194,8 @@ def _read_mask(path: Path, number: int, name: str) -> tuple[np.ndarray, Spacing 
         raise FileFormatError(f"{where}: {error.what}", remedy=error.remedy) from error
     if labels.ndim != 2:
         raise FileFormatError(
-            f"{where}: {name} has shape {labels.shape}; one frame (Y, X) is needed"
+            f"{where}: {name} has shape {labels.shape}; one frame (Y, X) is needed",
+            remedy="save the mask of one frame",
         )
     return labels, None if spacing is None else spacing.of_frames(None)
 

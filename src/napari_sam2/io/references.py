@@ -188,7 +188,9 @@ def _tiff_axes(path: Path) -> str:
             return "".join(long).lower()
     except (tifffile.TiffFileError, OSError, IndexError) as error:
         raise FileFormatError(
-            f"{path} cannot be read: {error}", kept="no stack was read"
+            f"{path} cannot be read: {error}",
+            kept="no stack was read",
+            remedy="check the file, or save it again",
         ) from error
 
 

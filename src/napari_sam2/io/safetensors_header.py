@@ -62,7 +62,7 @@ def read_header(file: BinaryIO) -> SafetensorsHeader:
     """
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > size - 8:
+    if length > size - 8:  # also where there are no eight bytes to read it from
         raise _broken(f"says its header has {length} bytes, but the file has {size}")
     if length > MAX_HEADER:
         raise _broken(f"has a header of {length} bytes; at most {MAX_HEADER} are accepted")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QTimer
 
 from napari_sam2.core.errors import NapariSam2Error
+from napari_sam2.core.failures import as_ours
 from napari_sam2.io.atomic import sweep
 from napari_sam2.io.autosaved import remove_session
 from napari_sam2.io.failures import storing
@@ -24,7 +25,6 @@ from napari_sam2.io.generations import is_previous
 from napari_sam2.io.holding import Hold, holder_of
 from napari_sam2.io.private_folders import private_folder
 from napari_sam2.plugin.journaling import RunJournal
-from napari_sam2.plugin.recipe import as_ours
 from napari_sam2.plugin.saving import Key, Moment, Writer
 
 if TYPE_CHECKING:

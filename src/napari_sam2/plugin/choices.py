@@ -115,7 +115,10 @@ def stack_view_of(viewer: ViewerModel, image: Image, axis: FrameAxis) -> StackVi
     counted = axis if isinstance(axis, tuple) else (axis,)
     for number in counted:
         if not 0 <= number < image.ndim:
-            raise ImageError(f"frame axis {number} is outside 0..{image.ndim - 1}")
+            raise ImageError(
+                f"frame axis {number} is outside 0..{image.ndim - 1}",
+                remedy="choose an axis of the image",
+            )
     shown = [other for other in displayed_axes(image, viewer) if other not in counted]
     others = [other for other in range(image.ndim) if other not in counted]
     # The two displayed axes are the frame, unless the frame axis itself is displayed.

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2.core.errors import NapariSam2Error
+from napari_sam2.core.failures import as_ours
 from napari_sam2.plugin.positions import source_of
-from napari_sam2.plugin.recipe import as_ours
 from napari_sam2.plugin.state import Message
 from napari_sam2.plugin.worker import CallJob, Reply
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from napari_sam2.core.errors import ImageError, OptionError
+from napari_sam2.core.errors import ImageError, NoDisplayError, OptionError
 
 if TYPE_CHECKING:
     import napari
@@ -36,7 +38,13 @@ def main(
         Name of a bundled sample to open.
     start : callable, optional
         Called with the viewer once all this is open, before the window takes over.
+
+    Raises
+    ------
+    NoDisplayError
+        If there is no screen; Qt would end the process without a word about it.
     """
+    _check_display()
     # Before Qt: on Windows, PyTorch may refuse to load once Qt is there.
     import torch  # noqa: F401, I001
 
@@ -51,6 +59,17 @@ def main(
     if start is not None:
         start(viewer)
     napari.run()
+
+
+def _check_display() -> None:
+    is_chosen = any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    )
+    if sys.platform.startswith("linux") and not is_chosen:
+        raise NoDisplayError(
+            "there is no screen to open napari on: neither DISPLAY nor WAYLAND_DISPLAY is set",
+            remedy="log in with a desktop (or ssh -X), or use 'napari-sam2 run' and 'batch', which need none",
+        )
 
 
 def open_dock(viewer: napari.Viewer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ from napari_sam2.plugin.window_frame import WindowFrame
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
+
+logger = logging.getLogger(__name__)
 
 MARK = "napari_sam2"
 """Key in `layer.metadata` of the layers that are ours."""
@@ -75,6 +78,7 @@ class LayerBridge:
     ) -> None:
         self._viewer, self.image, self.session = viewer, image, session
         self.labels: Labels | None = None
+        self._pixels: np.ndarray | None = None
         self.prompts = PromptLayers(viewer, image, session, settings)
         following = viewer, session, self.prompts.sketch, lambda: self.current_frame
         self.window, self.candidates = WindowFrame(*following), CandidateContours(*following)
@@ -124,7 +128,7 @@ class LayerBridge:
 
     def take_over(self, earlier: LayerBridge) -> None:
         """Use the layers of another bridge of the same image, whose session is empty."""
-        self.labels = earlier.labels
+        self.labels, self._pixels = earlier.labels, earlier._pixels
         self.prompts.take_over(earlier.prompts)
 
     @property
@@ -146,8 +150,9 @@ class LayerBridge:
     # Labels
 
     def _new_labels(self) -> Labels:
+        self._pixels = self._blank_labels()
         return self._viewer.add_labels(
-            self._blank_labels(),
+            self._pixels,
             name=f"{self.image.name} SAM2 labels",
             opacity=self._settings.labels_opacity,
             colormap=_object_colors(),
@@ -206,8 +211,18 @@ class LayerBridge:
 
     def _plane(self, frame: int) -> np.ndarray:
         """Return a frame of the labels as a view that can be written to, rows first."""
-        plane = self.labels.data[self.session.stack_view.frame_key(frame)]
+        if self.labels.data is not self._pixels:
+            self._put_back()
+        plane = self._pixels[self.session.stack_view.frame_key(frame)]
         return plane.T if self.session.stack_view.is_transposed else plane
+
+    def _put_back(self) -> None:
+        """Show our own pixels again: what somebody put in their place is not ours to write to, or cannot be."""
+        logger.warning(
+            "the pixels of '%s' were replaced; the labels of the session are shown again, add a layer for others",
+            self.labels.name,
+        )
+        self.labels.data = self._pixels
 
     def _refresh_if_stale(self) -> None:
         if self._is_stale:

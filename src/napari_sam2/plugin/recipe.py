@@ -1,15 +1,10 @@
-"""How the worker makes its segmenter, and what it makes of an exception. Used on the worker's thread."""
+"""How the worker makes its segmenter. Used on the worker's thread."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from napari_sam2.core.errors import (
-    InferenceError,
-    NapariSam2Error,
-    OutOfMemoryError,
-    TorchUnavailableError,
-)
+from napari_sam2.core.errors import TorchUnavailableError
 from napari_sam2.core.frames import FrameSource
 from napari_sam2.core.intensity import IntensityMapping, sample_percentiles
 from napari_sam2.core.options import NATIVE, InferenceOptions
@@ -66,34 +61,3 @@ def mapping_for(frames: FrameSource, limits: tuple[float, float] | None) -> Inte
     if limits[0] <= extremes.low and extremes.high <= limits[1]:
         return robust
     return IntensityMapping(float(limits[0]), float(limits[1]), "contrast limits of the layer")
-
-
-def as_ours(error: BaseException) -> NapariSam2Error:
-    """Return any exception as one of ours, its cause chained."""
-    if isinstance(error, NapariSam2Error):
-        return error
-    kept = "everything that was finished is kept"
-    ours: NapariSam2Error
-    if _is_out_of_memory(error):
-        ours = OutOfMemoryError(
-            "memory ran out", kept=kept, remedy="choose a smaller model, or close other programs"
-        )
-    else:
-        said = str(error) or "no message"
-        ours = InferenceError(
-            f"the model failed: {type(error).__name__}: {said}",
-            kept=kept,
-            remedy="try again; if it comes back, the log has the details for a report",
-        )
-    ours.__cause__ = error
-    return ours
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    # torch raises RuntimeError when the allocator of the host fails.
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "defaultcpuallocator" in text
-    )

@@ -31,7 +31,10 @@ class PluginSettings:
 
     def __post_init__(self) -> None:
         if self.point_size < 1 or not 0 <= self.labels_opacity <= 1 or self.refresh_per_second <= 0:
-            raise OptionError(f"settings are out of range: {self.to_dict()}")
+            raise OptionError(
+                f"settings are out of range: {self.to_dict()}",
+                remedy="leave them out to take the defaults",
+            )
 
     @property
     def options(self) -> InferenceOptions:
@@ -47,5 +50,8 @@ class PluginSettings:
         """Return settings from plain values; names that are not known are refused."""
         unknown = sorted(values.keys() - {field.name for field in fields(cls)})
         if unknown:
-            raise OptionError(f"there is no setting called {', '.join(unknown)}")
+            raise OptionError(
+                f"there is no setting called {', '.join(unknown)}",
+                remedy="see PluginSettings for those that there are",
+            )
         return cls(**values)

@@ -13,12 +13,13 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_sam2.core.cancellation import Cancellation
-from napari_sam2.core.errors import NapariSam2Error
+from napari_sam2.core.errors import DeviceLostError, NapariSam2Error
+from napari_sam2.core.failures import as_ours
 from napari_sam2.core.messages import FrameResult, PromptRequest, PropagationRequest, ResumePoint
 from napari_sam2.core.run import Run, StoredFrame
 from napari_sam2.core.segmenter import Segmenter
 from napari_sam2.plugin.ahead import AheadJob, IdleWork, Outlook
-from napari_sam2.plugin.recipe import Recipe, as_ours
+from napari_sam2.plugin.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ class SafeWorker:
         self._last_job = _NOBODY
         self._idle = IdleWork()
         self._segmenter: tuple[Recipe, Segmenter] | None = None
+        self._lost: DeviceLostError | None = None
         self._thread = threading.Thread(target=self._work, name="napari-sam2 worker")
         self._thread.start()
 
@@ -171,7 +173,7 @@ class SafeWorker:
                         return
                 self._put(results, _STOP, is_left)
             except BaseException as error:  # noqa: BLE001 - handed over to the caller, whatever it is
-                self._put(results, as_ours(error), is_left)
+                self._put(results, self._noted(error), is_left)
 
         self.submit(CallJob(pump), lambda reply: None)
         try:
@@ -272,7 +274,7 @@ class SafeWorker:
                 done = job.function(lambda value: self._post(Reply(number, "frame", value)))
                 self._post(Reply(number, "end", done))
         except BaseException as error:  # noqa: BLE001 - nothing may escape: napari would show an endless run
-            self._post(Reply(number, "error", as_ours(error)))
+            self._post(Reply(number, "error", self._noted(error)))
         if not isinstance(job, AheadJob):
             with self._has_news:
                 self._idle.rest()
@@ -341,7 +343,16 @@ class SafeWorker:
             later = [item for _, item in self._jobs if isinstance(item, AskJob)]
         return any(item.place == job.place for item in later)
 
+    def _noted(self, error: BaseException) -> NapariSam2Error:
+        """Return an error as one of ours; a graphics card that was lost is not asked again."""
+        ours = as_ours(error)
+        if isinstance(ours, DeviceLostError):
+            self._lost = ours
+        return ours
+
     def _segmenter_of(self, recipe: Recipe) -> Segmenter:
+        if self._lost is not None and recipe.device != "cpu":
+            raise self._lost
         if self._segmenter is None or self._segmenter[0] != recipe:
             self._segmenter = None  # the old network goes before the new one comes
             self._segmenter = recipe, self._make(recipe)

@@ -38,7 +38,9 @@ def result_of(layer: Labels) -> LabelResult:
         data = data[0]
     shape = tuple(int(length) for length in data.shape)
     if not 2 <= len(shape) <= 4:
-        raise LabelsError(f"labels have 2 to 4 axes, '{layer.name}' has {len(shape)}")
+        raise LabelsError(
+            f"labels have 2 to 4 axes, '{layer.name}' has {len(shape)}", remedy="save a part of it"
+        )
     view = _view_of(shape)
     stack = np.asarray(data).reshape(-1, *shape[-2:])
     if stack.dtype.kind == "i":

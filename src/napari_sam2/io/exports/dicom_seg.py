@@ -78,7 +78,9 @@ def write_dicom_seg(path: Path, result: LabelResult) -> None:
     found = [int(value) for value in np.unique(volume) if value]
     if not found:
         raise LabelsError(
-            "a DICOM segmentation needs at least one visible object", kept="no file was written"
+            "a DICOM segmentation needs at least one visible object",
+            kept="no file was written",
+            remedy="propagate first, or choose objects that are visible",
         )
     if len(found) > _MOST:
         raise LabelsError(

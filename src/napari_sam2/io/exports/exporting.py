@@ -52,5 +52,6 @@ def export(
         raise FrameReadError(
             f"{path} cannot be written: {error.strerror or error}",
             kept="what was there before is as it was",
+            remedy="make room there, or choose another folder",
         ) from error
     return path

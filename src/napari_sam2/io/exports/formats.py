@@ -81,6 +81,7 @@ def format_of(path: str | Path, format: str | None = None) -> str:
             raise FileFormatError(
                 f"a file of format '{format}' ends in {' or '.join(suffixes)}, but the name given is {Path(path).name}",
                 kept="no file was written",
+                remedy="change the name or the format",
             )
         return format
     for key, known in FORMATS.items():

@@ -63,4 +63,5 @@ def live_labels(session: Session, result: Callable[[], LabelResult], path: Path)
         raise FrameReadError(
             f"{path} cannot be written: {cause.strerror or cause}",
             kept="what was there before is as it was",
+            remedy="make room there, or choose another folder",
         ) from cause

@@ -25,7 +25,10 @@ def write_nifti(path: Path, result: LabelResult) -> None:
     """Write the labels with their axes reversed, (x, y, z, t), as NIfTI counts."""
     nibabel = library("nibabel", "nifti", path)
     if len(result.shape) > 4:
-        raise LabelsError(f"NIfTI has at most 4 axes here, the labels have {len(result.shape)}")
+        raise LabelsError(
+            f"NIfTI has at most 4 axes here, the labels have {len(result.shape)}",
+            remedy="choose OME-Zarr or TIFF for it",
+        )
     array = result.array().T
     array = array.astype(_smallest(array), copy=False)
     header = _header_of_source(nibabel, result)

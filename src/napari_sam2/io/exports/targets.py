@@ -13,6 +13,9 @@ from napari_sam2.io.exports.formats import FORMATS, Format, format_of
 _LONGEST = 230
 """Bytes of a name; most file systems take 255, and while it is written it is longer."""
 
+_LONGEST_PATH = 4000
+"""Bytes of a whole path; Linux takes 4096, others less, which the system itself then says."""
+
 
 def check_target(
     path: str | Path,
@@ -71,7 +74,13 @@ def _check_place(path: Path) -> None:
             remedy="give a shorter name of letters and digits",
             kept="no file was written",
         )
-    if not path.parent.is_dir():
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise FileFormatError(
+            f"the path that ends in {path.name[:40]!r} has {len(str(path))} characters",
+            remedy=f"give one of at most {_LONGEST_PATH}",
+            kept="no file was written",
+        )
+    if not os.path.isdir(path.parent):
         raise FrameReadError(
             f"there is no folder {path.parent}", remedy="make it first", kept="no file was written"
         )

@@ -120,7 +120,10 @@ def read_series(folder: Path, series: str | None = None) -> list[Slice]:
         for name, slices in sorted(found.items())[:10]
     )
     if not found:
-        raise FileFormatError(f"folder {folder} holds no DICOM images")
+        raise FileFormatError(
+            f"folder {folder} holds no DICOM images",
+            remedy="give the folder that the .dcm files lie in",
+        )
     raise FileFormatError(
         f"folder {folder} holds {len(found)} series, of which {len(wanted)} are meant: {listed}",
         remedy="choose one by its SeriesInstanceUID (option series)",
@@ -201,7 +204,8 @@ def _check_alike(path: Path, slices: Sequence[Slice]) -> None:
             )
     if first.samples not in (1, 3):
         raise ImageError(
-            f"{first.path.name} has {first.samples} samples a pixel; 1 or 3 can be used"
+            f"{first.path.name} has {first.samples} samples a pixel; 1 or 3 can be used",
+            remedy="convert it to grey values or RGB",
         )
 
 

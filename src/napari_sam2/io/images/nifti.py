@@ -42,9 +42,15 @@ def open_nifti(path: Path) -> OpenedImage:
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if not 2 <= len(shape) <= 4:
-        raise ImageError(f"{path.name} has {len(shape)} axes, {shape}; 2 to 4 can be used")
+        raise ImageError(
+            f"{path.name} has {len(shape)} axes, {shape}; 2 to 4 can be used",
+            remedy="save the part that is to be segmented",
+        )
     if min(shape) < 1:
-        raise ImageError(f"{path.name} has shape {shape}, which no volume has")
+        raise ImageError(
+            f"{path.name} has shape {shape}, which no volume has",
+            remedy="check the file, or save it again",
+        )
     array = ReversedVolume(proxy, shape, is_packed=path.name.lower().endswith(".gz"))
     return opened(array, path, "nifti", placement=_placement(file, len(shape), path))
 

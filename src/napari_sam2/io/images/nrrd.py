@@ -27,7 +27,10 @@ def open_nrrd(path: Path) -> OpenedImage:
     _check_packed(header, path)
     data, header = nrrd.read(str(path), index_order="F")
     if not 2 <= data.ndim <= 4:
-        raise ImageError(f"{path.name} has {data.ndim} axes, {data.shape}; 2 to 4 can be used")
+        raise ImageError(
+            f"{path.name} has {data.ndim} axes, {data.shape}; 2 to 4 can be used",
+            remedy="save the part that is to be segmented",
+        )
     return opened(data.T, path, "nrrd", placement=_placement(header, data.ndim))
 
 

@@ -68,7 +68,10 @@ def failing_as_format_error(path: Path) -> Iterator[None]:
     except NapariSam2Error:
         raise
     except OSError as error:
-        raise FrameReadError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise FrameReadError(
+            f"{path} cannot be read: {error.strerror or error}",
+            remedy="check the file and its permissions",
+        ) from error
     except Exception as error:
         raise FileFormatError(
             f"{path} cannot be read: {type(error).__name__}: {error}",

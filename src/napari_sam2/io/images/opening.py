@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -86,7 +87,10 @@ def frames_of(
     labels = image.source.placement.labels
     places: dict[Axis, int] = dict(at or {})
     if channel is not None and image.is_rgb:
-        raise ImageError(f"'{image.name}' has colours, and no channels to choose from")
+        raise ImageError(
+            f"'{image.name}' has colours, and no channels to choose from",
+            remedy="leave the channel out",
+        )
     channels = channel if isinstance(channel, Sequence) else (channel,)
 
     def frames(number: int | None) -> ArrayFrames:
@@ -141,10 +145,18 @@ def open_image(
         It is of a kind that is not supported, damaged, or needs a library that is not installed.
     """
     path = Path(path).expanduser()
-    if not path.exists():
-        raise FrameReadError(f"there is no file or folder {path}", remedy="check the path")
+    if not os.path.exists(
+        path
+    ):  # unlike Path.exists, no error for a name that no file system takes
+        raise FrameReadError(f"there is no file or folder {_told(path)}", remedy="check the path")
     with failing_as_format_error(path):
         return _opener(path, array, level, series)(path)
+
+
+def _told(path: Path) -> str:
+    """Return a path for a message: of a very long one, its end."""
+    text = str(path)
+    return text if len(text) <= 500 else f"...{text[-60:]}"
 
 
 def _opener(
@@ -152,9 +164,14 @@ def _opener(
 ) -> Callable[[Path], OpenedImage]:
     opener, has_levels = _opener_of_kind(path, array, level, series)
     if level and not has_levels:
-        raise FileFormatError(f"{path.name} is no pyramid, there is no level {level}")
+        raise FileFormatError(
+            f"{path.name} is no pyramid, there is no level {level}", remedy="take level 0"
+        )
     if series is not None and not (path.is_dir() and is_dicom(path)):
-        raise FileFormatError(f"{path.name} is no folder of DICOM series to choose from")
+        raise FileFormatError(
+            f"{path.name} is no folder of DICOM series to choose from",
+            remedy="leave the series out",
+        )
     return opener
 
 

@@ -43,7 +43,10 @@ class VideoStack:
         self._container = av.open(str(path))
         weakref.finalize(self, self._container.close)
         if not self._container.streams.video:
-            raise FileFormatError(f"{path.name} holds no video")
+            raise FileFormatError(
+                f"{path.name} holds no video",
+                remedy="convert it with ffmpeg, or save it as a stack of pictures",
+            )
         self._stream = self._container.streams.video[0]
         self._times = self._read_times(path)
         self._at = -1
