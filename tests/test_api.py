@@ -118,7 +118,7 @@ def test_a_pickle_of_unknown_origin_is_refused(video, tmp_path) -> None:
     path = tmp_path / "evil.pt"
     torch.save({"model": {}}, path)
     session = Session(video, model=path)
-    with pytest.raises(CheckpointError, match="safetensors"):
+    with pytest.raises(CheckpointError, match="models convert"):
         session.add_points(1, 0, [(10.0, 10.0)], labels=[1])
 
 

@@ -63,7 +63,7 @@ def read_pickle_of(path):
 
 
 def read_records(path):
-    list(read_masks(path, (8, 9)))
+    read_masks(path, (8, 9))
 
 
 SESSION = {

@@ -269,7 +269,10 @@ def read_since(path: Path, sha256: str, shape: tuple[int, int]) -> Since:
     try:
         _, records, _ = read_records(journal, KIND)
     except OSError as error:
-        raise FileFormatError(f"{journal} cannot be read: {error.strerror}") from error
+        raise FileFormatError(
+            f"{journal.name} cannot be read: {error.strerror}",
+            remedy="see that the disk is there and well, and open the session again",
+        ) from error
     bases = (content[1:] for _, content in reversed(records) if content[:1] == b"B")
     mark = next((m for text in bases if (m := Mark.from_json(text, sha256))), None)
     after = 0 if mark is None else mark.after

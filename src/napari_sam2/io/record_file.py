@@ -109,7 +109,9 @@ class RecordFile:
         """Write a record and return its key; if that fails, the file is as it was."""
         if len(content) > MAX_RECORD:
             raise FileFormatError(
-                f"{self.path}: a record of {len(content) >> 20} MiB is larger than {MAX_RECORD >> 20}"
+                f"{self.path.name}: a record of {len(content) >> 20} MiB is larger than {MAX_RECORD >> 20}",
+                kept="what was written before is as it was",
+                remedy="divide the object, or crop the stack",
             )
         with self._lock, storing(self.path, _KEPT, len(content)):
             key, start = self._next, self._end

@@ -138,11 +138,14 @@ class Scan:
             raise self._damaged() if self._head.startswith(begun[:8]) else self._foreign()
 
     def _foreign(self) -> FileFormatError:
-        return FileFormatError(f"{self._path} is no {self._kind.name}")
+        return FileFormatError(
+            f"{self._path.name} is no {self._kind.name}",
+            remedy="choose a file that this program wrote",
+        )
 
     def _damaged(self) -> FileFormatError:
         return FileFormatError(
-            f"{self._path}: the beginning of the file is damaged, and no record is left",
+            f"{self._path.name}: the beginning of the file is damaged, and no record is left",
             remedy="track the objects again",
         )
 

@@ -162,7 +162,8 @@ def read_kept(path: Path, model: MasksModel, shape: tuple[int, int]) -> tuple[Ke
         is_whole = _hash(file) == model.sha256
         found = read_masks(file, shape)
     except (OSError, FileFormatError) as error:
-        return None, f"the masks of {path.name} cannot be read: {error}"
+        why = error.strerror if isinstance(error, OSError) else error.what
+        return None, f"the masks of {path.name} cannot be read: {why}"
     if not (is_whole or _is_known(found, model)):
         return None, f"the masks of {path.name} ({file.name}) are damaged"
     kept = Kept(found.masks, {ObjectId(key): rank for key, rank in model.ranks})
@@ -179,7 +180,7 @@ def _is_known(found: FoundMasks, model: MasksModel) -> bool:
 def _losses(path: Path, file: Path, found: FoundMasks, model: MasksModel) -> str:
     lost = max((model.count or 0) - len(found.masks), 0)
     if not lost:
-        logger.warning("%s is damaged in a place that holds no mask", file)
+        logger.warning("%s is damaged in a place that holds no mask", file.name)
         return ""
     return (
         f"{lost} of the {model.count} masks of {path.name} ({file.name}) are damaged and left out"

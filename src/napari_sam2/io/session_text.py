@@ -41,7 +41,10 @@ def _line(value: Any) -> str:
 
 def _content(file: SessionFile, folder: Path, masks: dict[str, Any] | None) -> dict[str, Any]:
     if file.image is None or file.stack_view is None:
-        raise FileFormatError("a session is saved with the image that it was made on")
+        raise FileFormatError(
+            "a session is saved with the image that it was made on",
+            remedy="open the image, and save the session on it",
+        )
     saved, view, facts = file.saved, file.stack_view, file.model
     said = [PromptModel.of(item.object_id, one) for item in saved.prompts for one in item.frames]
     content = {

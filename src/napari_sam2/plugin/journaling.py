@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam2.core.errors import NapariSam2Error
+from napari_sam2.core.failures import as_ours
 from napari_sam2.core.run import Run
 from napari_sam2.io.journal import Mark, SessionJournal, pack_frame
-from napari_sam2.plugin.recipe import as_ours
 
 if TYPE_CHECKING:
     from napari_sam2.core.ids import ObjectId
