@@ -51,7 +51,7 @@ class Size:
 
     side: int = 1024
     small_side: int = 512
-    steps: int = 3
+    steps: int = 2
     corrected_frames: int = 40
     memory: tuple[tuple[int, int], ...] = ((256, 500), (1024, 40))
     growth: tuple[int, ...] = (1, 2, 4, 8, 16)
@@ -235,7 +235,9 @@ def print_resident(who: str, side: int, count: int) -> None:
     network, video = network_of(TINY, side), video_of(count, side)
     base, seen = _resident_mb(), []
     contender = (
-        Ours(network, video, cache_bytes=8 * side**2 * 16) if who == "ours" else Reference(network, video)
+        Ours(network, video, cache_bytes=8 * side**2 * 16)
+        if who == "ours"
+        else Reference(network, video)
     )
     for _ in contender.track(clicks_of(1, side)):
         seen.append(_resident_mb() - base)
@@ -252,15 +254,15 @@ def growth(size: Size) -> dict[str, dict[int, float]]:
     side, curves = size.small_side, {"objects": {}, "prompted frames": {}}
     network = network_of(TINY, side)
     for number in size.growth:
-        count = FULL_MEMORY + number + 3
-        video = video_of(count, side)
         for what, places in (
             ("objects", clicks_of(number, side)),
             ("prompted frames", clicks_of(1, side, range(number))),
         ):
+            num_prompted = number if what == "prompted frames" else 1
+            tracked = FULL_MEMORY + 3
+            video = video_of(num_prompted + tracked, side)
             options = replace(EXACT, max_conditioning_frames=NATIVE.max_conditioning_frames)
             results = Ours(network, video, options).track(places)
-            tracked = count - (number if what == "prompted frames" else 1)
             times = [timed(results) for _ in range(tracked)]
             curves[what][number] = statistics.median(times[-3:])
     return curves
