@@ -32,7 +32,7 @@ from napari_sam2 import __version__
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.messages import PropagationRequest
-from napari_sam2.core.options import NATIVE
+from napari_sam2.core.options import NATIVE, Precision
 from napari_sam2.core.prompts import FramePrompts, ObjectPrompts, PromptStep
 from napari_sam2.evaluation.plot import draw_curves
 from napari_sam2.inference.device import DevicePolicy, dtype_of
@@ -77,26 +77,31 @@ class Row:
         return self.value >= self.bar
 
 
-def propagation(size: Size) -> list[Row]:
-    """Compare a tracked frame of one and of five objects, exact, and one object in the device's own precision."""
-    rows = []
+def exact(size: Size) -> list[Row]:
+    """Compare a tracked frame of one object in float32."""
+    return [propagation(size, 1, "float32", 1.1, 1.3)]
+
+
+def automatic(size: Size) -> list[Row]:
+    """Compare a tracked frame of one object in the device's own precision."""
+    return [propagation(size, 1, "auto", 2.3, 3.5)]
+
+
+def five(size: Size) -> list[Row]:
+    """Compare a tracked frame of five objects in float32."""
+    return [propagation(size, 5, "float32", 1.2, 1.5)]
+
+
+def propagation(size: Size, objects: int, precision: Precision, bar: float, aim: float) -> Row:
+    """Compare a tracked frame with that of the reference, which is always float32."""
     network, count = network_of(TINY, size.side), FULL_MEMORY + size.steps + 1
-    video = video_of(count, size.side)
-    for objects, precision, bar, aim in (
-        (1, "float32", 1.1, 1.3),
-        (5, "float32", 1.2, 1.5),
-        (1, "auto", 2.3, 3.5),
-    ):
-        clicks = clicks_of(objects, size.side)
-        ours = Ours(network, video, replace(EXACT, precision=precision))
-        pair = (ours.track(clicks), Reference(network, video).track(clicks))
-        own, others = (steady(times) for times in alternating(pair, count - 1))
-        dtype = str(dtype_of(precision, torch.device("cpu"), True)).removeprefix("torch.")
-        name = f"{objects} object{'s' * (objects > 1)}, precision {precision} ({dtype})"
-        rows.append(
-            Row(name, others / own, "x", bar, aim, f"{own:.3f} s, reference {others:.3f} s")
-        )
-    return rows
+    video, clicks = video_of(count, size.side), clicks_of(objects, size.side)
+    ours = Ours(network, video, replace(EXACT, precision=precision))
+    pair = (ours.track(clicks), Reference(network, video).track(clicks))
+    own, others = (steady(times) for times in alternating(pair, count - 1))
+    dtype = str(dtype_of(precision, torch.device("cpu"), True)).removeprefix("torch.")
+    name = f"{objects} object{'s' * (objects > 1)}, precision {precision} ({dtype})"
+    return Row(name, others / own, "x", bar, aim, f"{own:.3f} s, reference {others:.3f} s")
 
 
 def steady(times: list[float]) -> float:
@@ -293,11 +298,13 @@ def cuda(size: Size) -> list[Row]:
 
 
 ROWS: dict[str, Callable[[Size], list[Row]]] = {
-    "propagation": propagation,
+    "exact": exact,
+    "automatic": automatic,
     "fast": fast,
     "correction": correction,
     "clicks": clicks,
     "nano": nano,
+    "five": five,
     "memory": memory,
     "cuda": cuda,
 }
