@@ -29,13 +29,13 @@ def test_bench_is_given_to_programs_as_json(call, home):
     assert (speed["model"], speed["side"], speed["precision"]) == ("nano", 128, "bfloat16")
     parts = speed["parts"]
     assert speed["seconds"] == pytest.approx(sum(part["seconds"] for part in parts))
-    # The trunk of nano at half its side, by hand: patches 7 x 7 x 3 x 32 at 32 x 32 and what follows.
-    assert 0.05 < parts[0]["gmac"] < 0.3
+    # Patches alone, by hand: 7 x 7 x 3 x 32 products at 32 x 32 places.
+    assert parts[0]["gmac"] > 7 * 7 * 3 * 32 * 32 * 32 / 1e9
     assert speed["rate"] > 1
 
 
 def test_bench_counts_products_as_they_are_known(call, home):
-    """Counted by hand in the reference of the tiny model: memory attention without any shortcut has 303 GMAC."""
+    """A product and an attention of sizes that are counted by hand; PyTorch does not count its kernel for CPUs."""
     import torch
 
     from napari_sam2.inference.speed import _gmac
