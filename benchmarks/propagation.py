@@ -57,7 +57,7 @@ class Size:
     growth: tuple[int, ...] = (1, 2, 4, 8, 16)
 
 
-QUICK = Size(256, 128, 1, 12, ((128, 30),), (1, 2))
+QUICK = Size(128, 128, 1, 8, ((128, 30),), (1, 2))
 
 
 @dataclass(frozen=True)

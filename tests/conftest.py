@@ -6,6 +6,7 @@ import atexit
 import fnmatch
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +31,11 @@ def pytest_addoption(parser):
         action="store_true",
         help="fail when a test is skipped that tests/allowed_skips.txt does not list",
     )
+
+
+# A shell that starts us in the background ignores Ctrl+C for us and for all processes that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config):

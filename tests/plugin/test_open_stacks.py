@@ -148,4 +148,5 @@ def test_an_organ_is_clicked_on_its_largest_section_and_trimmed(open_desk):
         desk.press("G")
     desk.propagate()
     np.testing.assert_array_equal(desk.labels[largest], locked)
-    assert person.mean_overlap({1: number}) > before + 0.05
+    # A part of what was wrong, not a fixed gain: the better the model, the less is left to correct.
+    assert 1 - person.mean_overlap({1: number}) < 0.9 * (1 - before)
