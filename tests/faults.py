@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
-import io
 import os
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from unittest import mock
 
-CALLS = ("open", "write", "truncate", "fsync", "replace", "rename", "unlink", "mkdir", "rmdir")
-"""What can fail."""
+from tests.watched_disk import WatchedDisk
 
 
-class FailingDisk:
+class FailingDisk(WatchedDisk):
     """Calls about files under `folder` are counted, and some of them fail.
 
     Parameters
@@ -36,93 +31,19 @@ class FailingDisk:
     """
 
     def __init__(self, folder, code, at, *, is_lasting=False):
-        self.folder, self.code, self.at, self.is_lasting = str(folder), code, at, is_lasting
+        super().__init__(folder)
+        self.code, self.at, self.is_lasting = code, at, is_lasting
         self.calls, self.num_failed = [], 0
-        self._paths = {}
 
-    def is_ours(self, path):
-        if isinstance(path, int):
-            return path in self._paths
-        return str(path).startswith(self.folder)
+    failing = WatchedDisk.watching
 
-    def count(self, name, path):
+    def before(self, name, path):
         """Count a call and let it fail, if it is its turn."""
-        if not self.is_ours(path):
-            return
         self.calls.append((name, str(path)))
         number = len(self.calls)
         if number == self.at or (self.is_lasting and number > self.at):
             self.num_failed += 1
             raise OSError(self.code, os.strerror(self.code), str(path))
-
-    @contextmanager
-    def failing(self):
-        """Let calls fail inside."""
-        with ExitStack() as stack:
-            for name in ("replace", "rename", "unlink", "mkdir", "rmdir"):
-                stack.enter_context(mock.patch.object(os, name, self._counted(name)))
-            stack.enter_context(mock.patch.object(os, "fsync", self._fsync(os.fsync)))
-            opened = self._open(io.open)
-            stack.enter_context(mock.patch.object(io, "open", opened))
-            stack.enter_context(mock.patch.object(builtins, "open", opened))
-            yield self
-
-    def _counted(self, name):
-        real = getattr(os, name)
-
-        def call(path, *args, **kwargs):
-            self.count(name, path)
-            return real(path, *args, **kwargs)
-
-        return call
-
-    def _fsync(self, real):
-        def fsync(descriptor):
-            self.count("fsync", self._paths.get(descriptor, ""))
-            return real(descriptor)
-
-        return fsync
-
-    def _open(self, real):
-        def opened(
-            file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, *args, **kwargs
-        ):
-            if isinstance(file, int) or not self.is_ours(file):
-                return real(file, mode, buffering, encoding, errors, newline, *args, **kwargs)
-            self.count("open", file)
-            raw = _FailingFile(self, file, mode.replace("b", "").replace("t", ""))
-            if buffering == 0:
-                return raw
-            buffer = _buffered(raw, mode)
-            return buffer if "b" in mode else io.TextIOWrapper(buffer, encoding, errors, newline)
-
-        return opened
-
-
-class _FailingFile(io.FileIO):
-    def __init__(self, disk, path, mode):
-        super().__init__(path, mode)
-        self._disk, self._path = disk, os.fspath(path)
-        disk._paths[self.fileno()] = self._path
-
-    def write(self, data):
-        self._disk.count("write", self._path)
-        return super().write(data)
-
-    def truncate(self, size=None):
-        self._disk.count("truncate", self._path)
-        return super().truncate(size)
-
-    def close(self):
-        if not self.closed and hasattr(self, "_disk"):
-            self._disk._paths.pop(self.fileno(), None)
-        super().close()
-
-
-def _buffered(raw, mode):
-    if "+" in mode:
-        return io.BufferedRandom(raw)
-    return io.BufferedReader(raw) if mode[0] == "r" else io.BufferedWriter(raw)
 
 
 def sweep_faults(folder, codes, scenario, *, ways=("once", "from then on"), limit=2000):

@@ -229,7 +229,7 @@ class Session(CoreSession):
 
         Raises
         ------
-        FileFormatError, FrameReadError, LabelsError
+        FileFormatError, LabelsError, StorageError
             If it cannot be written there, or not in this format; what was there before is as it was.
         """
         from napari_sam2.io.exports import export

@@ -63,6 +63,7 @@ class Work:
         self.frames, self.delay = ArrayFrames(video), delay
         self.second = min(9, num_frames - 2)
         self.session_path = self.folder / "x.sam2.json"
+        self.is_durable = False
         self.out, self.run_path = self.folder / "labels.ome.zarr", self.folder / "x.run"
 
     def session(self):
@@ -86,7 +87,7 @@ class Work:
 
     def run_into_zarr(self, tell=None):
         session = self.session()
-        results = ResultFile(self.run_path, QUESTION, self.frames.shape)
+        results = ResultFile(self.run_path, QUESTION, self.frames.shape, durable=self.is_durable)
         session.engine = engine = KeptEngine(session.engine, results, FakeCodec(), state_every=0.0)
         sweep(self.folder, self.out.name)
         self.say(session, 1, 2)

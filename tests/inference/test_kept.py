@@ -250,7 +250,7 @@ def test_quantised_weights_are_hashed_whole():
 def test_features_come_back_to_the_bit_and_lie_as_they_lay(network, tmp_path, dtype):
     random = torch.Generator().manual_seed(0)
     plain = torch.randn(1, 4, 8, 6, generator=random).to(dtype)
-    plain[0, 0, 0, :3] = torch.tensor([float("nan"), float("inf"), -0.0]).to(dtype)
+    plain[0, 0, 0, :2] = torch.tensor([torch.finfo(dtype).tiny / 2, -0.0]).to(dtype)
     features = ImageFeatures(
         plain, plain.contiguous(memory_format=torch.channels_last), plain.transpose(2, 3)
     )
@@ -265,6 +265,20 @@ def test_features_come_back_to_the_bit_and_lie_as_they_lay(network, tmp_path, dt
             assert (new.dtype, new.shape, new.stride()) == (old.dtype, old.shape, old.stride())
             old_bits, new_bits = (t.contiguous().view(torch.uint8) for t in (old, new))
             assert torch.equal(old_bits, new_bits)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_features_that_overflowed_are_not_kept(network, number):
+    features = ImageFeatures(*(torch.ones(1, 2, n, n) for n in (4, 2, 1)))
+    features.stride8[0, 1, 0, 1] = number
+    store = DictStore()
+    keeper = KeptEmbeddings(store, network, CPU)
+    asked = PIXELS, WHOLE, MAPPING, 64
+    assert keeper.get_or_make(*asked, lambda: (features, False))[0] is features
+    assert not store.arrays
+    features.stride8[0, 1, 0, 1] = 1.0
+    keeper.get_or_make(*asked, lambda: (features, False))
+    assert len(store.arrays) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_sam2.core.errors import FileFormatError, FrameReadError, LabelsError
+from napari_sam2.core.errors import FileFormatError, LabelsError, StorageError
 from napari_sam2.io.masklets import Spacing, read_labels, read_spacing, write_labels
 
 
@@ -94,7 +94,7 @@ def test_what_are_no_labels_is_not_written(tmp_path, array):
 def test_a_name_or_folder_that_cannot_be_is_told_first(tmp_path):
     with pytest.raises(FileFormatError, match=r"end it in \.tif"):
         write_labels(tmp_path / "l.png", labels_of((4, 5), np.uint8))
-    with pytest.raises(FrameReadError, match="there is no folder"):
+    with pytest.raises(StorageError, match="there is no folder"):
         write_labels(tmp_path / "none" / "l.tif", labels_of((4, 5), np.uint8))
 
 

@@ -264,3 +264,19 @@ def test_a_mask_that_would_be_too_large_to_be_read_is_not_written(written, monke
     monkeypatch.setattr(store, "MAX_RECORD", 80)
     with DiskMaskStore(written) as disk, pytest.raises(FileFormatError, match="object 1 on frame"):
         disk.append(RECORDS[0])
+
+
+def test_a_file_of_zeros_is_one_that_was_begun_when_the_power_went(path):
+    path.write_bytes(bytes(100))
+    with DiskMaskStore(path) as store:
+        assert len(store) == store.num_damaged == 0
+        store.append(RECORDS[0])
+    with DiskMaskStore(path) as store:
+        assert list(store) == RECORDS[:1]
+
+
+def test_zeros_with_something_behind_them_are_another_file(path):
+    path.write_bytes(bytes(100) + b"x")
+    with pytest.raises(FileFormatError, match="is no file of masks"):
+        DiskMaskStore(path)
+    assert path.read_bytes() == bytes(100) + b"x"

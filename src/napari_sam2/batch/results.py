@@ -11,8 +11,8 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2.core.errors import FrameReadError
 from napari_sam2.io.atomic import replacing
+from napari_sam2.io.failures import storing
 
 if TYPE_CHECKING:
     from napari_sam2.api import Session
@@ -78,14 +78,9 @@ def remove_leftovers(path: Path) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a report or a summary, whole or not at all."""
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise FrameReadError(
-            f"{path} cannot be written: {error.strerror}",
-            remedy="make room or choose another folder, then run again with --resume",
-        ) from error
+    kept = "what is finished is in its folder, and --resume does the rest"
+    with storing(path, kept), replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read_report(path: Path) -> dict[str, Any] | None:

@@ -91,7 +91,9 @@ class KeptEmbeddings:
             ) as error:  # whoever made it meant another thing
                 logger.warning("an embedding is not used: %s", error)
         features, is_blank = make()
-        self._store.put(key, _to_arrays(features, is_blank))
+        # What overflowed is made anew, by whoever asks next, in the precision of that time.
+        if all(bool(torch.isfinite(tensor).all()) for tensor in features):
+            self._store.put(key, _to_arrays(features, is_blank))
         return features, is_blank
 
     def key(self, pixels: np.ndarray, view: View, mapping: IntensityMapping, side: int) -> str:

@@ -33,8 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = unfinished(path)
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        _sync_file(temporary)
         put_in_place(temporary, path)
     finally:
         # What is in the way is swept later; that must not hide why the file could not be written.
@@ -55,6 +54,19 @@ def put_in_place(temporary: Path, path: Path) -> None:
     # The new file is in its place, whatever the disk says now: telling of a failure would be wrong.
     with suppress(OSError):
         sync_folder(path.parent)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_tree(folder: Path) -> None:
+    """Have everything in a folder on the disk: once its name stands, whoever made it may let the sources go."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            _sync_file(Path(parent, name))
+        sync_folder(Path(parent))
 
 
 def _is_passing(error: OSError) -> bool:
@@ -85,9 +97,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        _sync_tree(temporary)
         if path.exists():
             os.replace(path, old)
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
     except BaseException:
         if old.exists() and not path.exists():
             os.replace(old, path)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
-import secrets
 import shutil
 from pathlib import Path
 
 from napari_sam2.core.errors import FileFormatError
+from napari_sam2.io.atomic import unfinished
 from napari_sam2.io.json_files import read_json
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def keep_previous(path: Path) -> None:
     if not path.is_file() or not _is_whole(path):
         return
     previous = previous_of(path)
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{previous.name}")
+    temporary = unfinished(previous)
     try:
         try:
             os.link(path, temporary)

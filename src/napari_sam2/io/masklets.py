@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from napari_sam2.core.arrays import ArrayLikeStack
-from napari_sam2.core.errors import FileFormatError, FrameReadError, LabelsError
+from napari_sam2.core.errors import FileFormatError, LabelsError, StorageError
 from napari_sam2.io.atomic import replacing
+from napari_sam2.io.failures import storing
 from napari_sam2.io.images import (
     TIFF_SUFFIXES,
     is_folder_of_pictures,
@@ -79,7 +80,7 @@ def write_labels(
         Labels of this shape or type cannot be written.
     FileFormatError
         The name does not end in ``.tif`` or ``.tiff``.
-    FrameReadError
+    StorageError
         The file cannot be written.
     """
     path = Path(path).expanduser()
@@ -91,7 +92,7 @@ def write_labels(
             kept="no file was written",
             remedy="convert them to unsigned integers of two or three axes",
         )
-    with replacing(path) as temporary:
+    with storing(path, "what was there before is as it was"), replacing(path) as temporary:
         _write(temporary, labels, shape, dtype, axes or "TYX"[-len(shape) :], spacing)
     return path
 
@@ -191,7 +192,7 @@ def check_labels_path(path: Path) -> None:
             kept="no file was written",
         )
     if not path.parent.is_dir():
-        raise FrameReadError(
+        raise StorageError(
             f"there is no folder {path.parent}", remedy="make it first", kept="no file was written"
         )
 

@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 
 from napari_sam2.core.errors import FileFormatError
-from napari_sam2.io.atomic import replacing
+from napari_sam2.io.atomic import replacing, sync_folder
 from napari_sam2.io.failures import storing
 from napari_sam2.io.record_format import (
     GENERATION,
@@ -89,7 +89,10 @@ class RecordFile:
         if scan.generation is None:
             self._file.seek(0)
             _write(self._file, header(self.kind, self.generation))
+            os.fsync(self._file.fileno())
         self._file.truncate(self._end)
+        if self.is_durable:
+            sync_folder(self.path.parent)
 
     def _note(self, key: int, place: Place) -> None:
         # Arrays, because a long run has hundreds of thousands of records; keys only grow.

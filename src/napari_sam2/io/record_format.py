@@ -133,6 +133,8 @@ class Scan:
             return
         if found:
             self.num_damaged += 1
+        elif self._size <= _STEP and not any(read_at(self._file, 0, self._size)):
+            return  # begun when the power went: the disk had made room for it, and written nothing
         elif len(self._head) == FILE_HEAD.size or not self._kind.magic.startswith(self._head[:8]):
             begun = header(self._kind, bytes(GENERATION))[:12]
             raise self._damaged() if self._head.startswith(begun[:8]) else self._foreign()

@@ -13,7 +13,7 @@ from tests.io.images.made import save_dicom, save_nifti
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.axes import StackView
-from napari_sam2.core.errors import FileFormatError, FrameReadError, LabelsError
+from napari_sam2.core.errors import FileFormatError, LabelsError, StorageError
 from napari_sam2.core.placement import Placement
 from napari_sam2.io.exports import FORMATS, check_target, export, format_of
 from napari_sam2.io.exports.coco import decode, encode
@@ -479,7 +479,7 @@ def test_nothing_is_replaced_unasked_and_never_the_image(tmp_path):
     assert path.read_bytes() == before
     export(result_of(labels_for(StackView(0, 1, 2)) * 0), path, overwrite=True)
     assert path.read_bytes() != before
-    with pytest.raises(FrameReadError, match="there is no folder"):
+    with pytest.raises(StorageError, match="there is no folder"):
         check_target(tmp_path / "none" / "l.tif")
     (tmp_path / "d.tif").mkdir()
     with pytest.raises(FileFormatError, match="is a folder, which"):

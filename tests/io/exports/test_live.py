@@ -10,7 +10,7 @@ from tests.core.discs import VIDEO
 
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
-from napari_sam2.core.errors import FrameReadError
+from napari_sam2.core.errors import StorageError
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.results import LabelResult
 from napari_sam2.core.session import Session
@@ -78,7 +78,7 @@ def test_a_full_disk_ends_the_run_with_its_cause_and_leaves_the_earlier_file(
             list(session.propagate())
             pytest.fail("the run went on although nothing can be written")
 
-    with pytest.raises(FrameReadError, match=r"l\.zarr cannot be written: No space left on device"):
+    with pytest.raises(StorageError, match=r"l\.zarr cannot be written: No space left on device"):
         work()
     np.testing.assert_array_equal(np.asarray(open_image(path).array[...]), before)
     assert [item.name for item in tmp_path.iterdir()] == ["l.zarr"]

@@ -11,7 +11,7 @@ import pytest
 import zarr
 from tests.io.exports.made import random_labels, result_of
 
-from napari_sam2.core.errors import FileFormatError, FrameReadError
+from napari_sam2.core.errors import FileFormatError, StorageError
 from napari_sam2.core.placement import Placement
 from napari_sam2.core.sources import ImageSource
 from napari_sam2.io.exports import check_suits, check_target, export
@@ -103,13 +103,13 @@ def test_names_that_no_file_can_have_are_refused(tmp_path, name):
 
 def test_a_folder_without_permission_is_refused_before_work(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write anywhere
-    with pytest.raises(FrameReadError, match="may not be written to; choose another folder"):
+    with pytest.raises(StorageError, match="may not be written to; choose another folder"):
         check_target(tmp_path / "l.tif")
 
 
 def test_a_file_as_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(FrameReadError, match="there is no folder"):
+    with pytest.raises(StorageError, match="there is no folder"):
         check_target(tmp_path / "file" / "l.tif")
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_sam2.core.errors import FrameReadError, NapariSam2Error
 from napari_sam2.core.results import LabelResult
 from napari_sam2.io.atomic import replacing, replacing_folder
 from napari_sam2.io.exports.formats import FORMATS, format_of
 from napari_sam2.io.exports.targets import check_suits, check_target
+from napari_sam2.io.failures import storing
 
 
 def export(
@@ -34,7 +34,7 @@ def export(
 
     Raises
     ------
-    FileFormatError, FrameReadError, LabelsError
+    FileFormatError, LabelsError, StorageError
         If it cannot be written there, or not in this format; what was there before is as it was.
     """
     name = format_of(path, format)
@@ -43,15 +43,6 @@ def export(
     check_suits(path, format, result.source)
     chosen = FORMATS[name]
     place = replacing_folder if chosen.is_folder else replacing
-    try:
-        with place(path) as temporary:
-            chosen.write(temporary, result)
-    except NapariSam2Error:
-        raise
-    except OSError as error:
-        raise FrameReadError(
-            f"{path} cannot be written: {error.strerror or error}",
-            kept="what was there before is as it was",
-            remedy="make room there, or choose another folder",
-        ) from error
+    with storing(path, "what was there before is as it was"), place(path) as temporary:
+        chosen.write(temporary, result)
     return path

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from napari_sam2.core.errors import FrameReadError, NapariSam2Error
+from napari_sam2.core.errors import NapariSam2Error
 from napari_sam2.core.masks import Box
 from napari_sam2.core.results import LabelResult
 from napari_sam2.core.session import Session
 from napari_sam2.io.atomic import replacing_folder
 from napari_sam2.io.exports.ome_zarr import LabelZarr
+from napari_sam2.io.failures import storage_error
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def live_labels(session: Session, result: Callable[[], LabelResult], path: Path)
 
     Raises
     ------
-    FrameReadError
+    StorageError
         If a frame cannot be written; the work inside ends with it.
     """
     failures: list[OSError] = []
@@ -60,8 +61,4 @@ def live_labels(session: Session, result: Callable[[], LabelResult], path: Path)
         cause = failures[0] if failures else error
         if not isinstance(cause, OSError):
             raise
-        raise FrameReadError(
-            f"{path} cannot be written: {cause.strerror or cause}",
-            kept="what was there before is as it was",
-            remedy="make room there, or choose another folder",
-        ) from cause
+        raise storage_error(path, cause, "what was there before is as it was") from cause

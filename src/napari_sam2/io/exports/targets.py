@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from napari_sam2.core.errors import FileFormatError, FrameReadError
+from napari_sam2.core.errors import FileFormatError, StorageError
 from napari_sam2.core.sources import ImageSource
 from napari_sam2.io.exports.formats import FORMATS, Format, format_of
 
@@ -41,7 +41,7 @@ def check_target(
     ------
     FileFormatError
         If something is there, or the name is that of no format.
-    FrameReadError
+    StorageError
         If its folder is not there, or may not be written to.
     """
     path = Path(path).expanduser()
@@ -81,11 +81,11 @@ def _check_place(path: Path) -> None:
             kept="no file was written",
         )
     if not os.path.isdir(path.parent):
-        raise FrameReadError(
+        raise StorageError(
             f"there is no folder {path.parent}", remedy="make it first", kept="no file was written"
         )
     if not os.access(path.parent, os.W_OK):
-        raise FrameReadError(
+        raise StorageError(
             f"folder {path.parent} may not be written to",
             remedy="choose another folder, or change its permissions",
             kept="no file was written",
