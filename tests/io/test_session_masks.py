@@ -251,9 +251,25 @@ def test_the_image_is_found_beside_the_session_or_where_it_was(tmp_path):
     assert read_session(write).place.path == str(tmp_path / "far" / "data" / "a.npy")
 
 
+def test_of_two_images_the_one_beside_the_session_is_meant(tmp_path):
+    for folder in ("here", "there"):
+        (tmp_path / folder / "data").mkdir(parents=True)
+        np.save(tmp_path / folder / "data" / "a.npy", np.zeros((2, 3, 3)))
+    (tmp_path / "there" / "s").mkdir()
+    image = tmp_path / "here" / "data" / "a.npy"
+    found = place_after(tmp_path, image, tmp_path / "here" / "s", tmp_path / "there" / "s")
+    assert found == str(tmp_path / "there" / "data" / "a.npy")
+
+
 def test_an_image_that_is_nowhere_is_named_where_it_was(tmp_path):
     image = tmp_path / "a.npy"
     assert place_after(tmp_path, image, tmp_path / "s") == str(image)
+    path = tmp_path / "s" / "x.sam2.json"
+    assert read_session(path).place.level == 0
+    content = json.loads(path.read_text())
+    del content["source"]["absolute"]
+    path.write_text(json.dumps(content))
+    assert read_session(path).place.path == str(tmp_path / "s" / ".." / "a.npy")
 
 
 @pytest.mark.parametrize(

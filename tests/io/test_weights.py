@@ -47,6 +47,24 @@ def test_the_registry_holds_the_eight_official_checkpoints():
     assert len({entry.sha256 for entry in REGISTRY.values()}) == 8
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "digest"),
+    [
+        ("sam2_tiny", 155906050, "65b50056"),
+        ("sam2_small", 184309650, "95949964"),
+        ("sam2_base_plus", 323493298, "d0bb7f23"),
+        ("sam2_large", 897952466, "7442e4e9"),
+        ("sam2.1_tiny", 156008466, "7402e0d8"),
+        ("sam2.1_small", 184416285, "6d1aa6f3"),
+        ("sam2.1_base_plus", 323606802, "a2345aed"),
+        ("sam2.1_large", 898083611, "2647878d"),
+    ],
+)
+def test_sizes_and_hashes_are_those_of_the_files_that_were_published(name, size, digest):
+    assert REGISTRY[name].size == size
+    assert REGISTRY[name].sha256[:8] == digest
+
+
 def test_the_registry_and_the_presets_name_the_same_models():
     config = pytest.importorskip("napari_sam2.model.config")
     assert set(weights.model_names()) == set(config.PRESETS)
@@ -125,12 +143,17 @@ def test_the_bytes_that_are_read_are_those_that_were_hashed(tmp_path, entry):
 
 
 def test_a_wrong_hash_is_refused_with_both_hashes_whatever_the_name(tmp_path, entry):
-    path = tmp_path / entry.file_name
-    path.write_bytes(CONTENT[:-1] + b"?")
-    with pytest.raises(HashMismatchError) as failure:
-        weights.open_verified(path, entry)
-    assert entry.sha256 in str(failure.value)
-    assert hashlib.sha256(CONTENT[:-1] + b"?").hexdigest() in str(failure.value)
+    path, orders = tmp_path / entry.file_name, set()
+    for number in range(8):
+        content = CONTENT[:-1] + b"%d" % number
+        found = hashlib.sha256(content).hexdigest()
+        orders.add(found < entry.sha256)
+        path.write_bytes(content)
+        with pytest.raises(HashMismatchError) as failure:
+            weights.open_verified(path, entry)
+        assert entry.sha256 in str(failure.value)
+        assert found in str(failure.value)
+    assert orders == {True, False}
 
 
 def test_a_pickle_that_is_not_in_the_registry_is_refused(tmp_path, entry):

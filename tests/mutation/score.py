@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 TESTS = {
     "core/store.py": "core/test_store.py",
-    "core/prompts.py": "core/test_session.py core/test_session_locks.py core/test_plan.py",
+    "core/prompts.py": "core/test_session.py core/test_session_locks.py core/test_session_spans.py core/test_plan.py",
     "core/prompting.py": "core/test_session.py core/test_session_candidates.py",
     "core/validation.py": "core/test_validation.py",
     "io/store.py": "io/test_store.py",
@@ -34,7 +34,7 @@ TESTS = {
     "io/mask_records.py": "io/test_mask_records.py io/test_store.py",
     "io/journal.py": "crash/test_journal.py",
     "io/sessions.py": "io/test_sessions.py io/test_session_masks.py io/test_generations.py",
-    "io/session_parts.py": "io/test_sessions.py io/test_session_masks.py",
+    "io/session_parts.py": "io/test_sessions.py io/test_session_masks.py io/test_mask_records.py",
     "io/safetensors_header.py": "io/test_safetensors_header.py",
     "io/weights.py": "io/test_weights.py",
     "io/checkpoint_pickle.py": "io/test_checkpoints.py security/test_checkpoints.py",
@@ -83,7 +83,7 @@ def score(clone: Path, module: str, options: argparse.Namespace) -> None:
     """Change one module, again and again, and print how often that was noticed."""
     database, config = clone / "session.sqlite", clone / "config.toml"
     database.unlink(missing_ok=True)
-    tests = " ".join(f"tests/{test}" for test in TESTS[module].split())
+    tests = " ".join(f"tests/{test}" for test in (*TESTS[module].split(), "test_values.py"))
     config.write_text(
         CONFIG.format(module=module, timeout=TIMEOUT, python=sys.executable, tests=tests)
     )

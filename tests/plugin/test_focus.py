@@ -103,3 +103,32 @@ def test_the_switch_waits_while_a_run_goes_on(open_desk):
     desk.wait_for_run()
     desk.shown()
     assert desk.dock.image.focus.isEnabled()
+
+
+def test_where_there_is_only_the_processor_no_device_is_asked_for(desk, monkeypatch):
+    from napari_sam2.inference import device
+
+    monkeypatch.setattr(device, "available_devices", lambda: ("cpu",))
+    desk.click(1)
+    desk.shown()
+    assert desk.dock.image.devices.isHidden()
+
+
+def test_a_model_that_does_not_fit_on_the_card_can_be_sent_to_the_processor(desk, monkeypatch):
+    from napari_sam2.inference import device
+
+    monkeypatch.setattr(device, "available_devices", lambda: ("cuda", "cpu"))
+    desk.click(1)
+    desk.shown()
+    drop_down = desk.dock.image.devices
+    labels = [drop_down.itemText(i) for i in range(drop_down.count())]
+    assert not drop_down.isHidden()
+    assert labels == ["Automatic", "Graphics card", "Processor"]
+    before = desk.labels.copy()
+    drop_down.setCurrentIndex(2)
+    drop_down.activated.emit(2)
+    assert desk.shown().device == "cpu"
+    desk.press("M")
+    desk.click(2)
+    assert desk.controller.binding.engine.recipe.device == "cpu"
+    np.testing.assert_array_equal(desk.labels == 1, before == 1)

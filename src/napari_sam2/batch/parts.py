@@ -18,7 +18,7 @@ import numpy as np
 from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.errors import FileFormatError
 from napari_sam2.core.ids import FrameIndex, ObjectId
-from napari_sam2.core.intensity import IntensityMapping
+from napari_sam2.core.lazy_segmenter import LazySegmenter
 from napari_sam2.core.masks import Box, ObjectMask
 from napari_sam2.core.messages import (
     FrameResult,
@@ -36,21 +36,16 @@ _COLUMNS = 14
 """Of the table of a part: kind, object, frame, box (4), whether there is a view, view (4), and two lengths."""
 
 
-class RecordingSegmenter:
+class RecordingSegmenter(LazySegmenter):
     """Passes questions on to a segmenter and keeps every answer; see `core.Segmenter`."""
 
     def __init__(self, segmenter: Segmenter) -> None:
-        self._segmenter = segmenter
+        super().__init__(lambda: segmenter)
         self.records: list[MaskRecord] = []
-
-    @property
-    def mapping(self) -> IntensityMapping | None:
-        """How frames are seen; see `core.Segmenter`."""
-        return self._segmenter.mapping
 
     def prompt(self, request: PromptRequest) -> PromptResult:
         """Answer a prompt and keep the answer."""
-        result = self._segmenter.prompt(request)
+        result = super().prompt(request)
         self.records.append(MaskRecord.from_mask(result.mask, result.frame, NO_RUN, "prompt"))
         return result
 
@@ -61,18 +56,12 @@ class RecordingSegmenter:
         cancellation: Cancellation | None = None,
     ) -> Iterator[FrameResult]:
         """Carry objects along and keep every mask."""
-        for result in self._segmenter.propagate(request, resume, cancellation):
+        for result in super().propagate(request, resume, cancellation):
             self.records.extend(
                 MaskRecord.from_mask(mask, result.frame, NO_RUN, "tracked")
                 for mask in result.objects
             )
             yield result
-
-    def prepare(
-        self, frame: FrameIndex, box: Box | None = None, *, may_forget: bool = False
-    ) -> bool:
-        """Get ready for questions about a frame."""
-        return self._segmenter.prepare(frame, box, may_forget=may_forget)
 
 
 class _Asked(NamedTuple):

@@ -1,8 +1,9 @@
-"""LazySegmenter: a segmenter that is made when it is first asked something."""
+"""LazySegmenter: a segmenter that is made when it is first asked something, and what passes questions on to one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 from napari_sam2.core.cancellation import Cancellation
 from napari_sam2.core.ids import FrameIndex
@@ -19,18 +20,14 @@ from napari_sam2.core.segmenter import Segmenter
 
 
 class LazySegmenter:
-    """Makes the segmenter at the first question, so that a session opens at once."""
+    """Makes the segmenter at the first question, so that a session opens at once; passes all questions on to it."""
 
     def __init__(self, make: Callable[[], Segmenter]) -> None:
-        self._make, self._made = make, None
+        self._make = make
 
-    @property
+    @cached_property
     def _segmenter(self) -> Segmenter:
-        if self._made is None:
-            self._made = self._make()
-        return self._made
-
-    _made: Segmenter | None
+        return self._make()
 
     @property
     def mapping(self) -> IntensityMapping | None:

@@ -54,7 +54,8 @@ class Measurement:
     provenance: str
 
 
-_SIZES = ((1e-9, "nm"), (1e-6, "µm"), (1e-3, "mm"), (1.0, "m"))
+LENGTHS = {"nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "m": 1.0}
+"""What sizes are told in, the smallest first: metres."""
 
 
 def measure(result: LabelResult) -> Iterator[Measurement]:
@@ -111,8 +112,9 @@ def _pixel_size(result: LabelResult) -> tuple[float | None, str]:
     if measure_in_metres is None:
         return None, ""
     metres = result.source.placement.metres(result.view.column_axis) or 1.0
-    length, name = max((item for item in _SIZES if item[0] <= metres * 1.0001), default=_SIZES[0])
-    return measure_in_metres / length ** len(axes), f"{name}{'²³'[len(axes) - 2]}"
+    fitting = [name for name, length in LENGTHS.items() if length <= metres * 1.0001]
+    name = fitting[-1] if fitting else next(iter(LENGTHS))
+    return measure_in_metres / LENGTHS[name] ** len(axes), f"{name}{'²³'[len(axes) - 2]}"
 
 
 def _mean(pixels: np.ndarray | None, rows: np.ndarray, columns: np.ndarray) -> float | None:

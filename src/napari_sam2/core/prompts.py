@@ -95,7 +95,7 @@ class ObjectPrompts:
         """
         if not self.locked and self.extent == WHOLE:
             return self
-        first = max((t for t in self.locked if t <= frame), default=-1)
+        first = max((t for t in self.locked if t <= frame), default=0)
         last = min((t for t in self.locked if t >= frame), default=None)
         near = (
             said

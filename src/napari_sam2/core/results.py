@@ -17,7 +17,7 @@ from napari_sam2.core.placement import Placement
 from napari_sam2.core.sources import ImageSource
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Score:
     """How sure an object on a frame is: logit that it is there, predicted overlap, and where the mask came from."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from napari_sam2.core.cancellation import Cancellation
-from napari_sam2.core.frames import FrameSource
+from napari_sam2.core.frames import ForwardedFrames, FrameSource
 from napari_sam2.core.ids import FrameIndex, ObjectId
 from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.masks import EMPTY_BOX, Box, ObjectMask, PackedMask
@@ -32,26 +32,12 @@ NUM_BOUND = 4
 """Segmenters kept, so that clicks in one volume do not encode it again and again."""
 
 
-class Line:
+class Line(ForwardedFrames):
     """Some frames of a row of volumes as a stack: those of one volume, or those of one place in all volumes."""
 
     def __init__(self, frames: FrameSource, numbers: range) -> None:
-        self._frames, self._numbers = frames, numbers
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(Y, X) of every frame, pixels."""
-        return self._frames.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Data type of the pixels."""
-        return self._frames.dtype
-
-    @property
-    def is_rgb(self) -> bool:
-        """Whether a frame has colours."""
-        return self._frames.is_rgb
+        super().__init__(frames)
+        self._numbers = numbers
 
     def __len__(self) -> int:
         return len(self._numbers)

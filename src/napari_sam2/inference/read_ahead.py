@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from napari_sam2.core.frames import FrameSource
+from napari_sam2.core.frames import ForwardedFrames, FrameSource
 
 
-class ReadAhead:
+class ReadAhead(ForwardedFrames):
     """Implements `core.FrameSource` with another one, of which it reads one frame at a time.
 
     Within `run`, a frame that was announced by `expect` is read on a thread as soon as the one before it was read. At
@@ -27,29 +27,12 @@ class ReadAhead:
     """
 
     def __init__(self, frames: FrameSource, *, is_on: bool = True) -> None:
-        self._frames, self._is_on = frames, is_on
+        super().__init__(frames)
+        self._is_on = is_on
         self._lock = threading.Lock()
         self._is_running = False
         self._expected: tuple[int, int] | None = None  # a frame, and the one to be read after it
         self._ahead: _Reading | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(Y, X) of every frame, pixels."""
-        return self._frames.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Data type of the pixels."""
-        return self._frames.dtype
-
-    @property
-    def is_rgb(self) -> bool:
-        """Whether a frame has colours."""
-        return self._frames.is_rgb
-
-    def __len__(self) -> int:
-        return len(self._frames)
 
     def read(self, t: int) -> np.ndarray:
         """Return frame `t`, or raise what reading it raised."""

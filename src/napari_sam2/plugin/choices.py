@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,25 @@ QUALITIES = (
     Choice("fast", "Fast (approximate)", "Half of the pixels, two recent frames"),
 )
 
+DEVICES = {"cuda": "Graphics card", "mps": "Apple's GPU", "cpu": "Processor"}
+
 FrameAxis = int | tuple[int, int] | None
 """Along which axis frames are counted; two of them: through each volume first, then from volume to volume."""
+
+
+def device_choices() -> tuple[Choice, ...]:
+    """Return where the model can run, once that is known; nothing where there is only the processor.
+
+    Only PyTorch knows, and its import would hold the window up: the worker has done it when its first job is done.
+    """
+    module = sys.modules.get("napari_sam2.inference.device")
+    if module is None or getattr(module.__spec__, "_initializing", False):
+        return ()
+    names = module.available_devices()
+    if len(names) < 2:
+        return ()
+    automatic = Choice("auto", "Automatic", f"The fastest: {DEVICES[names[0]].lower()}")
+    return (automatic, *(Choice(name, DEVICES[name], f"device {name!r}") for name in names))
 
 
 def images_of(viewer: ViewerModel) -> tuple[Image, ...]:

@@ -253,15 +253,19 @@ class Controller:
 
     def choose_focus(self, is_on: bool) -> None:
         """Look at small objects in windows that follow them, or always at whole frames, from now on."""
-        with self.reporting():
-            settings = replace(self.settings, focus=is_on)
-            self._use(settings)
-            self.settings = settings
+        self._change(focus=is_on)
 
     def choose_quality(self, quality: Quality) -> None:
         """Look as closely, and remember as much, as `quality` says from now on."""
+        self._change(quality=quality)
+
+    def choose_device(self, device: str) -> None:
+        """Let the model run elsewhere from now on."""
+        self._change(device=device)
+
+    def _change(self, **what: object) -> None:
         with self.reporting():
-            settings = replace(self.settings, quality=quality)
+            settings = replace(self.settings, **what)
             self._use(settings)
             self.settings = settings
 

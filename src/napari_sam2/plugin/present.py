@@ -29,6 +29,8 @@ def present(controller: Controller) -> DockState:
         "download_size": missing,
         "qualities": choices.QUALITIES,
         "quality": controller.settings.quality,
+        "devices": choices.device_choices(),
+        "device": controller.settings.device,
         "focus": controller.settings.focus,
         "is_positive": controller.is_positive,
         "active_object": controller.active_object,

@@ -11,15 +11,13 @@ import numpy as np
 
 from napari_sam2.core.extent import Extent
 from napari_sam2.core.ids import FrameIndex, ObjectId
+from napari_sam2.core.measures import LENGTHS
 from napari_sam2.core.session import Session
 from napari_sam2.core.state import ObjectState, RecordKey
 from napari_sam2.plugin.positions import matrix_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
-
-_METRES = {"nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "m": 1.0}
-"""What sizes are told in, the smallest first."""
 
 _LEAST = 0.1
 """A larger unit is taken from this value on: 0.1 mm² rather than 100,000 µm²."""
@@ -53,9 +51,9 @@ class PixelSize:
         size = pixels * self.size
         if self.is_volume and size >= _MILLILITRE:
             return f"{_rounded(size / _MILLILITRE)} mL"
-        fitting = [name for name in _METRES if size / _METRES[name] ** self.dimension >= _LEAST]
-        unit = fitting[-1] if fitting else next(iter(_METRES))
-        return f"{_rounded(size / _METRES[unit] ** self.dimension)} {unit}{'²³'[self.is_volume]}"
+        fitting = [name for name in LENGTHS if size / LENGTHS[name] ** self.dimension >= _LEAST]
+        unit = fitting[-1] if fitting else next(iter(LENGTHS))
+        return f"{_rounded(size / LENGTHS[unit] ** self.dimension)} {unit}{'²³'[self.is_volume]}"
 
 
 def pixel_size_of(image: Image, session: Session) -> PixelSize:

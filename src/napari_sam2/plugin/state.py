@@ -74,15 +74,15 @@ class DockState:
 
     `images`, `axes`, `models`: what can be chosen; `image`, `axis`, `model`: what is. `axis_locked`: why the axis
     cannot be changed now, or "". `contrasts`: how the model can see the image, first how it does. `qualities`,
-    `quality`: how closely the model looks. `focus`: whether small objects are followed in windows. `download_size`:
-    of the chosen model in MB if it is not on this computer, else 0. `tool`: what is in hand, see `tools.Tool`;
-    `label_layers`: what others labelled; `is_protecting`: whether labels that were there before are shown.
-    `has_volumes`: the sizes of objects are those on all frames, not on the shown one. `is_stopped`: the last run
-    was stopped and can be resumed. `scope`: what the next run is about; `overlap`: who wins where masks overlap.
-    `frame`: the one that is shown; `marks`: how all frames of the active object stand; `log`: all actions as
-    Python; `export_suggestion`: a name for files of results; `source_kind`: the format of the image; `notice`: what
-    is to be known about images of that kind. `offer`: the question whether to go on with an earlier session;
-    `unsaved`: why the session is not on the disk.
+    `quality`: how closely the model looks. `devices`, `device`: where it runs, if there is a choice. `focus`: whether
+    small objects are followed in windows. `download_size`: of the chosen model in MB if it is not on this computer,
+    else 0. `tool`: what is in hand, see `tools.Tool`; `label_layers`: what others labelled; `is_protecting`: whether
+    labels that were there before are shown. `has_volumes`: the sizes of objects are those on all frames, not on the
+    shown one. `is_stopped`: the last run was stopped and can be resumed. `scope`: what the next run is about;
+    `overlap`: who wins where masks overlap. `frame`: the one that is shown; `marks`: how all frames of the active
+    object stand; `log`: all actions as Python; `export_suggestion`: a name for files of results; `source_kind`: the
+    format of the image; `notice`: what is to be known about images of that kind. `offer`: the question whether to go
+    on with an earlier session; `unsaved`: why the session is not on the disk.
     """
 
     message: Message
@@ -97,6 +97,8 @@ class DockState:
     download_size: int = 0
     qualities: tuple[Choice, ...] = ()
     quality: object = "auto"
+    devices: tuple[Choice, ...] = ()
+    device: object = "auto"
     focus: bool = True
     objects: tuple[ObjectRow, ...] = ()
     has_volumes: bool = False

@@ -28,14 +28,13 @@ def style_sheet(theme_name: str) -> str:
     QFrame[role="message"][tone="hint"], QFrame[role="message"][tone="done"] {{
         border-left: 3px solid {ACCENT}; }}
     QPushButton {{ padding: 5px 8px; border-radius: 4px; min-height: 16px; }}
-    QPushButton:checked {{ background: {line}; }}
+    QPushButton:checked {{ background: {theme.current.as_hex()}; }}
     QPushButton[role="fold"], QPushButton[role="fold"]:checked {{ background: transparent;
         color: {quiet}; font-weight: 600; text-align: left; padding: 5px 0px; }}
     QPushButton[role="main"] {{ background: {ACCENT}; color: white; font-weight: 600; }}
     QPushButton[role="main"]:hover {{ background: #00B383; }}
     QPushButton[role="main"]:disabled {{ background: {field}; color: {line}; }}
     QPushButton[role="tool"] {{ padding: 5px 2px; }}
-    QPushButton[role="tool"]:checked {{ background: {theme.current.as_hex()}; }}
     QPushButton[role="sign"] {{ text-align: center; }}
     QPushButton[role="sign"][sign="positive"]:checked {{ background: {POSITIVE}; color: white; }}
     QPushButton[role="sign"][sign="negative"]:checked {{ background: {NEGATIVE}; color: white; }}

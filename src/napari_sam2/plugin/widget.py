@@ -102,6 +102,7 @@ class SamWidget(QWidget):
         self.image.contrast_chosen.connect(asked.contrasting.choose)
         self.image.model_chosen.connect(asked.choose_model)
         self.image.quality_chosen.connect(asked.choose_quality)
+        self.image.device_chosen.connect(asked.choose_device)
         self.image.focus_chosen.connect(asked.choose_focus)
         self.image.download_asked.connect(asked.download_model)
         self.offer.restore_asked.connect(asked.session_files.restore)

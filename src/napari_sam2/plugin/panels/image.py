@@ -10,21 +10,22 @@ from napari_sam2.plugin.state import DockState
 
 
 class ImagePanel(Panel):
-    """Five drop-downs, and a download button when the model is not there yet."""
+    """Drop-downs, and a download button when the model is not there yet."""
 
     image_chosen = Signal(object)
     axis_chosen = Signal(object)
     contrast_chosen = Signal(str)
     model_chosen = Signal(str)
     quality_chosen = Signal(str)
+    device_chosen = Signal(str)
     focus_chosen = Signal(bool)
     download_asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
-        form = Form()
-        self.images, self.axes, self.contrasts, self.models, self.qualities = map(
-            form.add_choice, ("Image", "Frames", "Contrast", "Model", "Quality")
+        self.form = form = Form()
+        self.images, self.axes, self.contrasts, self.models, self.qualities, self.devices = map(
+            form.add_choice, ("Image", "Frames", "Contrast", "Model", "Quality", "Device")
         )
         self.focus = QCheckBox("Look closely at small objects")
         self.focus.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -42,6 +43,7 @@ class ImagePanel(Panel):
         self.contrasts.activated.connect(lambda: self.contrast_chosen.emit(self.contrasts.chosen))
         self.models.activated.connect(lambda: self.model_chosen.emit(self.models.chosen))
         self.qualities.activated.connect(lambda: self.quality_chosen.emit(self.qualities.chosen))
+        self.devices.activated.connect(lambda: self.device_chosen.emit(self.devices.chosen))
         # `clicked` is emitted for a person's click only, not when the state is shown.
         self.focus.clicked.connect(self.focus_chosen)
         self.download.clicked.connect(lambda: self.download_asked.emit())
@@ -62,6 +64,9 @@ class ImagePanel(Panel):
         self.models.setEnabled(is_idle)
         self.qualities.show_choices(state.qualities, state.quality)
         self.qualities.setEnabled(is_idle)
+        self.form.show_row(self.devices, bool(state.devices))
+        self.devices.show_choices(state.devices, state.device)
+        self.devices.setEnabled(is_idle)
         self.focus.setChecked(state.focus)
         self.focus.setEnabled(is_idle)
         self.download.setVisible(bool(state.download_size))

@@ -192,6 +192,7 @@ class Form(QGridLayout):
         self.setHorizontalSpacing(8)
         self.setVerticalSpacing(6)
         self.setColumnStretch(1, 1)
+        self._titles: dict[DropDown, QLabel] = {}
 
     def add_choice(self, name: str) -> DropDown:
         """Add a row with a drop-down."""
@@ -199,4 +200,10 @@ class Form(QGridLayout):
         title.setBuddy(drop_down)
         self.addWidget(title, row, 0)
         self.addWidget(drop_down, row, 1)
+        self._titles[drop_down] = title
         return drop_down
+
+    def show_row(self, drop_down: DropDown, is_shown: bool) -> None:
+        """Show a row of which there is something to choose, or not."""
+        drop_down.setVisible(is_shown)
+        self._titles[drop_down].setVisible(is_shown)
