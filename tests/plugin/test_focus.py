@@ -60,7 +60,7 @@ def test_whole_frames_have_no_frame_and_closing_takes_it_away(open_desk):
 
 
 def test_the_switch_in_the_dock_decides_how_the_model_looks_from_now_on(desk):
-    switch = desk.dock.image.focus
+    switch = desk.dock.image.look.focus
     assert switch.isChecked()
     desk.click(1)
     before = desk.labels.copy()
@@ -77,7 +77,7 @@ def test_the_switch_in_the_dock_decides_how_the_model_looks_from_now_on(desk):
 
 
 def test_the_quality_chosen_in_the_dock_is_used_from_now_on_and_labelled(desk):
-    drop_down = desk.dock.image.qualities
+    drop_down = desk.dock.image.look.qualities
     labels = [drop_down.itemText(i) for i in range(drop_down.count())]
     assert labels == ["Automatic", "Full", "Balanced (approximate)", "Fast (approximate)"]
     desk.click(1)
@@ -98,11 +98,11 @@ def test_the_switch_waits_while_a_run_goes_on(open_desk):
     desk.press("Shift-S")
     desk.qtbot.waitUntil(lambda: desk.session.run is not None)
     desk.shown()
-    assert not desk.dock.image.focus.isEnabled()
+    assert not desk.dock.image.look.focus.isEnabled()
     desk.press("Escape")
     desk.wait_for_run()
     desk.shown()
-    assert desk.dock.image.focus.isEnabled()
+    assert desk.dock.image.look.focus.isEnabled()
 
 
 def test_where_there_is_only_the_processor_no_device_is_asked_for(desk, monkeypatch):
@@ -111,7 +111,7 @@ def test_where_there_is_only_the_processor_no_device_is_asked_for(desk, monkeypa
     monkeypatch.setattr(device, "available_devices", lambda: ("cpu",))
     desk.click(1)
     desk.shown()
-    assert desk.dock.image.devices.isHidden()
+    assert desk.dock.image.look.devices.isHidden()
 
 
 def test_a_model_that_does_not_fit_on_the_card_can_be_sent_to_the_processor(desk, monkeypatch):
@@ -120,7 +120,7 @@ def test_a_model_that_does_not_fit_on_the_card_can_be_sent_to_the_processor(desk
     monkeypatch.setattr(device, "available_devices", lambda: ("cuda", "cpu"))
     desk.click(1)
     desk.shown()
-    drop_down = desk.dock.image.devices
+    drop_down = desk.dock.image.look.devices
     labels = [drop_down.itemText(i) for i in range(drop_down.count())]
     assert not drop_down.isHidden()
     assert labels == ["Automatic", "Graphics card", "Processor"]
@@ -132,3 +132,17 @@ def test_a_model_that_does_not_fit_on_the_card_can_be_sent_to_the_processor(desk
     desk.click(2)
     assert desk.controller.binding.engine.recipe.device == "cpu"
     np.testing.assert_array_equal(desk.labels == 1, before == 1)
+
+
+def test_how_the_model_looks_is_folded_away_and_its_heading_tells_what_is_unusual(desk):
+    look = desk.dock.image.look
+    desk.shown()
+    assert look.content.isHidden()
+    assert look.fold.text() == "▸  Quality: automatic"
+    look.fold.click()
+    assert not look.content.isHidden()
+    look.focus.click()
+    look.qualities.setCurrentIndex(3)
+    look.qualities.activated.emit(3)
+    desk.shown()
+    assert look.fold.text() == "▾  Quality: fast · whole frames"

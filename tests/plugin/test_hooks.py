@@ -77,7 +77,7 @@ def test_another_way_of_looking_is_refused_in_a_run_and_chosen_after_it(open_des
     begin(desk)
     desk.shown()
     assert not desk.dock.image.models.isEnabled()
-    assert not desk.dock.image.focus.isEnabled()
+    assert not desk.dock.image.look.focus.isEnabled()
     first = desk.fake
     desk.controller.choose_focus(False)
     assert "propagation is going on" in desk.controller.message.text
