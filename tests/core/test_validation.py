@@ -5,13 +5,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam2.core.errors import LabelsError, NapariSam2Error, PromptError, PropagationError
+from napari_sam2.core.errors import (
+    LabelsError,
+    NapariSam2Error,
+    OptionError,
+    PromptError,
+    PropagationError,
+)
+from napari_sam2.core.extent import Extent
+from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.core.validation import (
+    MAX_NAME,
     check_box,
     check_frame,
     check_frame_range,
+    check_info,
     check_mask,
+    check_name,
     check_object_id,
+    check_path,
     check_points,
 )
 
@@ -35,6 +47,14 @@ def test_a_point_is_taken_exactly_if_it_lies_on_a_pixel(y, x):
     else:
         with pytest.raises(PromptError):
             check_points([(y, x)], [1], SHAPE)
+
+
+@pytest.mark.parametrize(
+    "place", [(-0.51, 3), (3, -0.51), (511.51, 3), (3, 511.51), (-1, 3), (3, -1)]
+)
+def test_half_a_pixel_beyond_the_edge_is_outside(place):
+    with pytest.raises(PromptError, match="outside 512x512"):
+        check_points([place], [1], SHAPE)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -90,6 +110,8 @@ def test_labels_that_are_no_sequence_are_refused(labels):
 def test_every_point_needs_a_label():
     with pytest.raises(PromptError, match="2 points came with 1 labels"):
         check_points([(3, 4), (5, 6)], [1], SHAPE)
+    with pytest.raises(PromptError, match="1 points came with 2 labels"):
+        check_points([(3, 4)], [1, 0], SHAPE)
 
 
 def test_without_labels_all_points_are_positive():
@@ -106,7 +128,10 @@ def test_one_point_may_be_given_by_itself():
         [],
         np.zeros((0, 2)),
         [(1, 2, 3)],
+        (1, 2, 3),
+        (1,),
         [[[1, 2]]],
+        np.ones((2, 2, 2)),
         "ab",
         [("a", 1)],
         [None],
@@ -295,3 +320,41 @@ def test_no_range_means_all_frames():
 def test_anything_else_is_no_range_of_frames(frames):
     with pytest.raises(PropagationError, match="are not a range within 0 to 10"):
         check_frame_range(frames, 10)
+
+
+@pytest.mark.parametrize("frames", [range(1, 5, 2), range(5, 1, -1)])
+def test_frames_are_taken_one_after_another(frames):
+    with pytest.raises(PropagationError, match="leave the step out"):
+        check_frame_range(frames, 10)
+
+
+# Lines, names, and where an object may be
+
+
+def test_a_line_has_as_many_vertices_as_it_needs_at_least():
+    corners = [(1, 2), (3, 4), (5, 6), (7, 8)]
+    for count in (3, 4):
+        np.testing.assert_array_equal(check_path(corners[:count], 3), corners[:count])
+    with pytest.raises(PromptError, match=r"at least 3 vertices \(y, x\) are needed, got 2"):
+        check_path(corners[:2], 3)
+
+
+def test_a_name_is_one_line_of_some_length():
+    assert check_name(" mother cell ") == "mother cell"
+    assert check_name("x" * MAX_NAME) == "x" * MAX_NAME
+    for name in ("x" * (MAX_NAME + 1), "two\nlines", 5):
+        with pytest.raises(OptionError, match="a name is one line"):
+            check_name(name)
+
+
+@pytest.mark.parametrize(("first", "stop"), [(0, None), (0, 10), (3, 4), (9, 10), (9, None)])
+def test_an_object_may_be_on_any_frames_of_the_stack(first, stop):
+    assert check_info(ObjectInfo(extent=Extent(first, stop)), 10).extent == Extent(first, stop)
+
+
+@pytest.mark.parametrize(
+    ("first", "stop"), [(-1, 5), (0, 11), (3, 3), (5, 4), (10, None), (1.5, 3), (1, "x")]
+)
+def test_an_object_elsewhere_is_refused(first, stop):
+    with pytest.raises(PromptError, match="is nowhere in the stack of 10"):
+        check_info(ObjectInfo(extent=Extent(first, stop)), 10)

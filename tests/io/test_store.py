@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 import threading
 import zlib
@@ -258,6 +259,16 @@ def test_a_length_beyond_what_is_read_ends_the_file(written):
         file.write(head + struct.pack("<I", zlib.crc32(head)) + b"x" * 50)
     with DiskMaskStore(written) as store:
         assert list(store) == RECORDS
+
+
+def test_a_store_does_not_wait_for_the_disk_unless_it_is_asked_to(path, tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    with DiskMaskStore(path) as plain, DiskMaskStore(tmp_path / "safe", durable=True) as durable:
+        monkeypatch.setattr(os, "fsync", lambda number: synced.append(number) or fsync(number))
+        plain.append(RECORDS[0])
+        assert synced == []
+        durable.append(RECORDS[0])
+        assert len(synced) == 1
 
 
 def test_a_mask_that_would_be_too_large_to_be_read_is_not_written(written, monkeypatch):
