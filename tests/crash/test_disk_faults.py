@@ -174,7 +174,7 @@ def test_a_run_into_zarr_survives_every_fault_of_all_kinds(tmp_path, run_into_za
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (errno.ENOSPC, r"No space left on device \(3\.0 MiB needed, .* free\).*make room"),
+        (errno.ENOSPC, r"No space left on device \(3 MiB needed, .* free\).*make room"),
         (errno.EFBIG, r"File too large.*make room"),
         (errno.EACCES, "Permission denied.*get the right to write there"),
         (errno.EROFS, "Read-only file system.*get the right to write there"),

@@ -7,6 +7,7 @@ import os
 import struct
 import threading
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,13 +17,14 @@ from hypothesis import strategies as st
 from napari_sam2.core.arrays import ArrayFrames
 from napari_sam2.core.engine import InlineEngine
 from napari_sam2.core.errors import FileFormatError, StorageError
-from napari_sam2.core.masks import ObjectMask
+from napari_sam2.core.masks import ObjectMask, moved_box
 from napari_sam2.core.saved import KeptMask
 from napari_sam2.core.session import Session
 from napari_sam2.core.store import MaskRecord
-from napari_sam2.io import record_format, store
+from napari_sam2.io import record_file, record_format, store
 from napari_sam2.io.mask_records import pack_mask
-from napari_sam2.io.record_format import framed
+from napari_sam2.io.record_file import RecordFile
+from napari_sam2.io.record_format import framed, read_records
 from napari_sam2.io.store import DiskMaskStore
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
@@ -272,9 +274,57 @@ def test_a_store_does_not_wait_for_the_disk_unless_it_is_asked_to(path, tmp_path
 
 
 def test_a_mask_that_would_be_too_large_to_be_read_is_not_written(written, monkeypatch):
-    monkeypatch.setattr(store, "MAX_RECORD", 80)
-    with DiskMaskStore(written) as disk, pytest.raises(FileFormatError, match="object 1 on frame"):
-        disk.append(RECORDS[0])
+    size = len(pack_mask(KeptMask(RECORDS[0])))
+    for module in (store, record_file, record_format):
+        monkeypatch.setattr(module, "MAX_RECORD", size)
+    with DiskMaskStore(written) as disk:
+        key = disk.append(RECORDS[0])
+        assert disk.get(key) == RECORDS[0]
+        monkeypatch.setattr(store, "MAX_RECORD", size - 1)
+        with pytest.raises(FileFormatError, match="object 1 on frame 0 takes 0 MiB"):
+            disk.append(RECORDS[0])
+
+
+def test_a_record_is_as_long_as_is_read_and_no_longer(path, monkeypatch):
+    monkeypatch.setattr(record_file, "MAX_RECORD", 3 << 20)
+    monkeypatch.setattr(record_format, "MAX_RECORD", 3 << 20)
+    records = RecordFile(path, store.KIND)
+    records.append(bytes(3 << 20))
+    with pytest.raises(FileFormatError, match=r"a record of 3\.5 MiB is larger than 3 MiB"):
+        records.append(bytes(7 << 19))
+    records.close()
+    generation, found, num_damaged = read_records(path, store.KIND)
+    assert generation == records.generation
+    assert found == [(0, bytes(3 << 20))]
+    assert num_damaged == 0
+    monkeypatch.setattr(record_format, "MAX_RECORD", (3 << 20) - 1)
+    assert read_records(path, store.KIND)[1] == []
+
+
+def test_a_mask_may_lie_a_million_pixels_out_and_no_further(path):
+    far = replace(RECORDS[0], box=moved_box(RECORDS[0].box, ((1 << 20) - 8, (1 << 20) - 9)))
+    height, width = (far.box[2], far.box[3])
+    far = replace(far, box=moved_box(far.box, ((1 << 20) - height, (1 << 20) - width)))
+    assert far.box[2:] == (1 << 20, 1 << 20)
+    with DiskMaskStore(path) as disk:
+        assert disk.get(disk.append(far)) == far
+        for by in ((1, 0), (0, 1)):
+            key = disk.append(replace(far, box=moved_box(far.box, by)))
+            with pytest.raises(FileFormatError, match="is damaged"):
+                disk.get(key)
+
+
+@pytest.mark.parametrize("step", [7, 8, 16, 33, 64])
+def test_the_next_record_is_found_wherever_it_stands(written, monkeypatch, step):
+    """The file is searched in parts, and a mark may stand across the border of two."""
+    monkeypatch.setattr(record_format, "_STEP", step)
+    whole = written.read_bytes()
+    second = whole.index(record_format._MARK, record_format.FILE_HEAD.size + 1)
+    for num_junk in range(1, 40):
+        written.write_bytes(whole[:second] + b"?" * num_junk + whole[second:])
+        with DiskMaskStore(written) as disk:
+            assert list(disk) == RECORDS
+            assert disk.num_damaged == 1
 
 
 def test_a_file_of_zeros_is_one_that_was_begun_when_the_power_went(path):

@@ -37,9 +37,9 @@ TESTS = {
     "io/session_parts.py": "io/test_sessions.py io/test_session_masks.py io/test_mask_records.py",
     "io/safetensors_header.py": "io/test_safetensors_header.py",
     "io/weights.py": "io/test_weights.py",
-    "io/checkpoint_pickle.py": "io/test_checkpoints.py security/test_checkpoints.py",
-    "io/checkpoint_scan.py": "io/test_checkpoints.py security/test_checkpoints.py",
-    "io/checkpoint_archive.py": "io/test_checkpoints.py security/test_checkpoints.py",
+    "io/checkpoint_pickle.py": "io/test_checkpoint_parts.py security/test_checkpoints.py",
+    "io/checkpoint_scan.py": "io/test_checkpoint_parts.py security/test_checkpoints.py",
+    "io/checkpoint_archive.py": "io/test_checkpoint_parts.py security/test_checkpoints.py",
 }
 """Tests that are asked about a module; the first to fail ends it."""
 

@@ -15,6 +15,7 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from napari_sam2.batch.results import FORMATS
 from napari_sam2.core.errors import FileFormatError, OptionError
 from napari_sam2.core.options import Precision, Quality
+from napari_sam2.io.failures import in_mib
 from napari_sam2.io.json_files import StrictModel, parse
 from napari_sam2.io.weights import resolve
 
@@ -170,7 +171,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
             text = file.read(_MAX_BYTES + 1)
         if len(text) > _MAX_BYTES:
             raise FileFormatError(
-                f"{path} has more than {_MAX_BYTES >> 20} MiB; it is no job table",
+                f"{path} has more than {in_mib(_MAX_BYTES)}; it is no job table",
                 remedy="give a TOML table of jobs",
             )
         return tomllib.loads(text.decode("utf-8"))

@@ -46,13 +46,14 @@ def _shortened(path: Path) -> str:
 
 def _room(path: Path, needed: int) -> str:
     """Return how much is needed and free, as far as it is known."""
-    known = [f"{_size(needed)} needed"] if needed else []
+    known = [f"{in_mib(needed)} needed"] if needed else []
     try:
-        known.append(f"{_size(shutil.disk_usage(path.parent).free)} free")
+        known.append(f"{in_mib(shutil.disk_usage(path.parent).free)} free")
     except OSError:  # the disk does not even say this
         pass
     return f" ({', '.join(known)})" if known else ""
 
 
-def _size(number: int) -> str:
-    return f"{number / (1 << 20):.1f} MiB"
+def in_mib(num_bytes: int) -> str:
+    """Return a number of bytes as people read it."""
+    return f"{round(num_bytes / (1 << 20), 1):g} MiB"

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_sam2.core.errors import FileFormatError
+from napari_sam2.io.failures import in_mib
 from napari_sam2.io.plain_files import read_plain
 
 _SCALARS = (bool, int, float, str)
@@ -39,7 +40,7 @@ def read_json(path: Path, max_bytes: int) -> tuple[bytes, Any]:
         raise FileFormatError(f"{path} cannot be read: {error.strerror}") from error
     if text is None:
         raise FileFormatError(
-            f"{path} has more than {max_bytes >> 20} MiB; it is no file of this kind"
+            f"{path} has more than {in_mib(max_bytes)}; it is no file of this kind"
         )
     try:
         return text, loads(text)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from napari_sam2.core.errors import FileFormatError
 from napari_sam2.io.atomic import replacing, sync_folder
-from napari_sam2.io.failures import storing
+from napari_sam2.io.failures import in_mib, storing
 from napari_sam2.io.record_format import (
     GENERATION,
     MAX_RECORD,
@@ -112,7 +112,7 @@ class RecordFile:
         """Write a record and return its key; if that fails, the file is as it was."""
         if len(content) > MAX_RECORD:
             raise FileFormatError(
-                f"{self.path.name}: a record of {len(content) >> 20} MiB is larger than {MAX_RECORD >> 20}",
+                f"{self.path.name}: a record of {in_mib(len(content))} is larger than {in_mib(MAX_RECORD)}",
                 kept="what was written before is as it was",
                 remedy="divide the object, or crop the stack",
             )

@@ -30,7 +30,7 @@ from napari_sam2.core.saved import SavedSession
 from napari_sam2.core.state import Lock
 from napari_sam2.core.validation import check_mask
 from napari_sam2.io.atomic import replacing
-from napari_sam2.io.failures import storing
+from napari_sam2.io.failures import in_mib, storing
 from napari_sam2.io.folders import with_home
 from napari_sam2.io.generations import advice, keep_previous
 from napari_sam2.io.journal import read_since
@@ -110,7 +110,7 @@ def _text_to_write(file: SessionFile, path: Path, masks: dict[str, Any] | None) 
     data = to_text(file, path, masks).encode("utf-8")
     if len(data) > MAX_BYTES:
         raise FileFormatError(
-            f"the session would take {len(data) >> 20} MiB, and at most {MAX_BYTES >> 20} MiB are read",
+            f"the session would take {in_mib(len(data))}, and at most {in_mib(MAX_BYTES)} are read",
             kept=f"{path.name} was left as it was",
             remedy="leave out the labels that were there before, and keep them in a file of their own",
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from napari_sam2.core.errors import FileFormatError
 from napari_sam2.core.saved import KeptMask
 from napari_sam2.core.store import MaskRecord
+from napari_sam2.io.failures import in_mib
 from napari_sam2.io.mask_records import pack_mask, unpack_mask
 from napari_sam2.io.record_file import RecordFile
 from napari_sam2.io.record_format import MAX_RECORD, Kind
@@ -49,8 +50,8 @@ class DiskMaskStore:
         content = pack_mask(KeptMask(record))
         if len(content) > MAX_RECORD:
             raise FileFormatError(
-                f"the mask of object {record.object_id} on frame {record.frame} takes {len(content) >> 20} MiB, "
-                f"more than {MAX_RECORD >> 20}"
+                f"the mask of object {record.object_id} on frame {record.frame} takes "
+                f"{in_mib(len(content))}, more than {in_mib(MAX_RECORD)}"
             )
         return self._records.append(content)
 

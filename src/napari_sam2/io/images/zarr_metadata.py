@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2.core.errors import FileFormatError
+from napari_sam2.io.failures import in_mib
 from napari_sam2.io.json_files import loads
 from napari_sam2.io.plain_files import read_plain
 
@@ -89,7 +90,7 @@ def is_inside(name: str) -> bool:
 def _content(file: Path) -> dict[str, Any]:
     text = read_plain(file, MAX_METADATA)
     if text is None:
-        raise _wrong(file, f"has more than {MAX_METADATA >> 20} MiB")
+        raise _wrong(file, f"has more than {in_mib(MAX_METADATA)}")
     try:
         content = loads(text)
     except (ValueError, RecursionError) as error:
