@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from dataclasses import replace
@@ -14,7 +15,7 @@ from napari_sam2.core import script
 from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.io import journal as journal_module
-from napari_sam2.io.journal import SessionJournal, journal_of
+from napari_sam2.io.journal import Mark, SessionJournal, journal_of
 from napari_sam2.io.sessions import read_session
 from napari_sam2.plugin.journaling import RunJournal
 
@@ -279,13 +280,104 @@ def test_a_frame_of_another_stack_is_left_out(desk):
     whole = [content for _, content in records if content[:1] == b"F"]
     assert all(journal_module._unpacked(item, (48, 48)) for item in whole)
     assert not any(journal_module._unpacked(item, (4, 4)) for item in whole)
-    assert not any(journal_module._unpacked(item[:-3], (48, 48)) for item in whole)
+    for item in whole:
+        for end in range(len(item)):
+            assert journal_module._unpacked(item[:end], (48, 48)) is None
+        for kind in (b"A", b"E", b"G", b"z"):
+            assert journal_module._unpacked(kind + item[1:], (48, 48)) is None
 
 
 def test_frames_are_kept_in_a_folder_that_is_made_when_there_is_something_to_keep(tmp_path):
-    journal = SessionJournal(tmp_path / "new" / "x.sam2.json")
+    journal = SessionJournal(tmp_path / "new" / "er" / "x.sam2.json")
+    assert journal.next_key == 0
     assert not (tmp_path / "new").exists()
     journal.append(b"F")
-    assert journal_of(tmp_path / "new" / "x.sam2.json").exists()
+    assert journal_of(tmp_path / "new" / "er" / "x.sam2.json").exists()
     journal.close()
     shutil.rmtree(tmp_path / "new")
+
+
+# Keys and bases
+
+
+def frames_of(path):
+    _, records, _ = journal_module.read_records(journal_of(path), journal_module.KIND)
+    return [(key, content) for key, content in records if content[:1] == b"F"]
+
+
+def test_keys_only_grow(tmp_path):
+    path = tmp_path / "x.sam2.json"
+    journal = SessionJournal(path)
+    for number in range(3):
+        assert journal.next_key == number
+        journal.append(b"F%d" % number)
+    journal.announce("0" * 64, Mark(1, 1))
+    assert journal.next_key == 4
+    journal.append(b"Flast")
+    journal.close()
+    assert SessionJournal(path).next_key == 5
+    assert frames_of(path) == [(0, b"F0"), (1, b"F1"), (2, b"F2"), (4, b"Flast")]
+
+
+@pytest.mark.parametrize("num_there", [0, 2])
+def test_what_moves_goes_behind_what_is_there(tmp_path, num_there):
+    old, new = tmp_path / "a.sam2.json", tmp_path / "b.sam2.json"
+    there = SessionJournal(new)
+    for number in range(num_there):
+        there.append(b"Fthere%d" % number)
+    there.close()
+    journal = SessionJournal(old)
+    for number in range(3):
+        journal.append(b"F%d" % number)
+        journal.announce("0" * 64, Mark(number, 1))
+    assert journal.move_to(new) == num_there
+    assert journal.next_key == num_there + 6
+    journal.append(b"Flast")
+    journal.close()
+    moved = [(num_there + key, b"F%d" % (key // 2)) for key in (0, 2, 4)]
+    before = [(number, b"Fthere%d" % number) for number in range(num_there)]
+    assert frames_of(new) == [*before, *moved, (num_there + 6, b"Flast")]
+    assert len(frames_of(old)) == 3
+
+
+def test_a_journal_that_nothing_was_written_to_moves_without_a_file(tmp_path):
+    journal = SessionJournal(tmp_path / "a.sam2.json")
+    assert journal.move_to(tmp_path / "b.sam2.json") == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_goes_when_the_session_file_has_everything(tmp_path):
+    path = tmp_path / "x.sam2.json"
+    journal = SessionJournal(path)
+    journal.append(b"F0")
+    journal.append(b"F1")
+    for mark in (Mark(1), Mark(2, run=1), Mark(0)):
+        journal.settle(mark)
+        assert journal_of(path).exists()
+    journal.settle(Mark(2))
+    assert not journal_of(path).exists()
+    journal.append(b"F2")  # a new one, whose keys go on
+    assert frames_of(path) == [(2, b"F2")]
+    journal.close()
+    other = SessionJournal(path)
+    assert other.next_key == 3
+    other.settle(Mark(0))  # nothing was written by this program
+    assert not journal_of(path).exists()
+
+
+def test_a_base_comes_back_for_its_own_file_only():
+    digest = "5" * 64
+    assert Mark() == Mark(0, 0, True, (), 0)
+    for mark in (Mark(), Mark(7, 3, False, (1, 5), 2)):
+        data = mark.to_json(digest)
+        assert Mark.from_json(data, digest) == mark
+        assert Mark.from_json(data, "4" * 64) is None
+        assert Mark.from_json(data, "6" * 64) is None
+        for end in range(len(data)):
+            assert Mark.from_json(data[:end], digest) is None
+    told = json.loads(Mark().to_json(digest))
+    for name in told:
+        less = {key: value for key, value in told.items() if key != name}
+        assert Mark.from_json(json.dumps(less).encode(), digest) is None
+    for wrong in ({**told, "after": "x"}, {**told, "joining": 5}, [1], 7, "x"):
+        assert Mark.from_json(json.dumps(wrong).encode(), digest) is None
