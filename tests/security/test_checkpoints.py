@@ -73,6 +73,14 @@ def test_every_hostile_checkpoint_is_refused_and_none_is_run(outcomes):
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_to_look_at_it_is_enough(name):
+    with pytest.raises(CheckpointError) as failure:
+        scan(io.BytesIO(CHECKPOINTS[name]))
+    assert failure.value.what
+    assert "nothing was loaded" in failure.value.kept
+
+
 def test_a_hostile_checkpoint_is_refused_at_once(outcomes):
     told, _ = outcomes
     slow = {"two million steps.pt"}  # as many as are followed

@@ -12,9 +12,14 @@ import pytest
 from tests.security import crafted_images as crafted
 from tests.security.test_checkpoints import watched
 
-from napari_sam2.core.errors import NapariSam2Error
+from napari_sam2.core.errors import FileFormatError, NapariSam2Error
 from napari_sam2.io.images import open_frames
-from napari_sam2.io.images.zarr_metadata import ArrayFacts, is_inside
+from napari_sam2.io.images.zarr_metadata import (
+    ArrayFacts,
+    check_members,
+    check_metadata,
+    is_inside,
+)
 from napari_sam2.io.images.zarr_store import require_size
 
 ZARRS = dict(crafted.zarrs())
@@ -68,6 +73,21 @@ def check(told, names):
         name: item["outcome"] for name, item in told.items() if item["outcome"] != "refused"
     } == {}
     assert {name: item["events"] for name, item in told.items() if item["events"]} == {}
+
+
+def test_types_and_codecs_are_told_by_their_metadata_alone(tmp_path):
+    """Nothing of an array is read to find out; what only its chunks tell is refused when they are read."""
+    refused = set()
+    for number, (name, files) in enumerate(ZARRS.items()):
+        folder = write_zarr(tmp_path / f"{number}.zarr", files)
+        try:
+            check_metadata(folder)
+            check_members(folder)
+        except FileFormatError:
+            refused.add(name)
+    evil = {name for name in ZARRS if any(word in name for word in ("pickle", "type", "codec '"))}
+    assert len(evil) > 40
+    assert evil <= refused
 
 
 def test_every_hostile_zarr_is_refused_and_nothing_is_run(tmp_path, honest):
@@ -135,7 +155,7 @@ def test_lies_are_refused_within_one_and_a_half_gigabytes(tmp_path):
 import sys; sys.path[:] = {sys.path!r}
 import resource, zarr, tifffile, pathlib
 from napari_sam2.io.images import open_frames
-from napari_sam2.core.errors import NapariSam2Error
+from napari_sam2.core.errors import FileFormatError, NapariSam2Error
 resource.setrlimit(resource.RLIMIT_AS, ({3 << 29}, {3 << 29}))
 for path in sorted(pathlib.Path({str(tmp_path)!r}).iterdir()):
     try:
