@@ -86,6 +86,7 @@ def test_types_and_codecs_are_told_by_their_metadata_alone(tmp_path):
         except FileFormatError:
             refused.add(name)
     evil = {name for name in ZARRS if any(word in name for word in ("pickle", "type", "codec '"))}
+    evil.remove("v2 a chunk that is a pickle")  # its metadata are honest: it is taken for numbers
     assert len(evil) > 40
     assert evil <= refused
 
