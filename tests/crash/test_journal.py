@@ -12,10 +12,12 @@ import pytest
 from tests.crash.work import Work, checksum_of, labels_of
 
 from napari_sam2.core import script
+from napari_sam2.core.errors import FileFormatError, StorageError
 from napari_sam2.core.intensity import IntensityMapping
 from napari_sam2.core.objects import ObjectInfo
 from napari_sam2.io import journal as journal_module
 from napari_sam2.io.journal import Mark, SessionJournal, journal_of
+from napari_sam2.io.record_file import RecordFile
 from napari_sam2.io.sessions import read_session
 from napari_sam2.plugin.journaling import RunJournal
 
@@ -381,3 +383,39 @@ def test_a_base_comes_back_for_its_own_file_only():
         assert Mark.from_json(json.dumps(less).encode(), digest) is None
     for wrong in ({**told, "after": "x"}, {**told, "joining": 5}, [1], 7, "x"):
         assert Mark.from_json(json.dumps(wrong).encode(), digest) is None
+
+
+def test_a_journal_that_cannot_move_stays_where_it_was(tmp_path, monkeypatch):
+    old, new = tmp_path / "a.sam2.json", tmp_path / "b.sam2.json"
+    journal = SessionJournal(old)
+    journal.append(b"F0")
+    append = RecordFile.append
+
+    def fail(self, content):
+        if self.path == journal_of(new):
+            raise StorageError("the disk is full", kept="nothing was changed", remedy="make room")
+        return append(self, content)
+
+    monkeypatch.setattr(RecordFile, "append", fail)
+    with pytest.raises(StorageError, match="full"):
+        journal.move_to(new)
+    assert journal.next_key == 1
+    journal.append(b"F1")
+    journal.close()
+    assert frames_of(old) == [(0, b"F0"), (1, b"F1")]
+
+
+def test_a_journal_that_the_disk_does_not_give_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "x.sam2.json"
+    journal = SessionJournal(path)
+    journal.append(b"F0")
+    journal.close()
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(journal_module, "read_records", fail)
+    with pytest.raises(
+        FileFormatError, match=r"x\.sam2\.journal cannot be read: Input/output error"
+    ):
+        journal_module.read_since(path, "0" * 64, (4, 4))

@@ -121,6 +121,19 @@ def test_an_archive_of_nothing_is_refused():
         read_archive(io.BytesIO(start + empty.getvalue()))
 
 
+def test_all_parts_lie_in_one_folder_and_one_is_the_pickle():
+    file = io.BytesIO(GOOD)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(zipfile.ZipInfo("elsewhere/version"), b"3")
+    with pytest.raises(CheckpointError, match="'elsewhere/version' of its archive is in another"):
+        read_archive(file)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("archive/version"), b"3")
+    with pytest.raises(CheckpointError, match=r"has no data\.pkl"):
+        read_archive(file)
+
+
 @pytest.mark.parametrize("number", range(len(parts())))
 def test_every_part_is_read_to_its_end(number):
     """A flipped bit is told, in the numbers too."""
@@ -222,6 +235,12 @@ def test_plain_values_are_what_they_were():
 def test_a_pickle_of_anything_else_is_refused(body):
     with pytest.raises(CheckpointError):
         said(body)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\x02", b"\x80\x02N", b"\x80\x02N..", b"\x80\x02N.x"])
+def test_a_pickle_ends_where_its_part_ends(data):
+    with pytest.raises(CheckpointError):
+        read_pickle(data)
 
 
 def test_the_kinds_of_numbers_are_those_of_torch():

@@ -24,7 +24,7 @@ from napari_sam2.core.store import MaskRecord
 from napari_sam2.io import record_file, record_format, store
 from napari_sam2.io.mask_records import pack_mask
 from napari_sam2.io.record_file import RecordFile
-from napari_sam2.io.record_format import framed, read_records
+from napari_sam2.io.record_format import Kind, framed, read_records
 from napari_sam2.io.store import DiskMaskStore
 from napari_sam2.testing import FakeSegmenter, moving_discs
 
@@ -341,3 +341,35 @@ def test_zeros_with_something_behind_them_are_another_file(path):
     with pytest.raises(FileFormatError, match="is no file of masks"):
         DiskMaskStore(path)
     assert path.read_bytes() == bytes(100) + b"x"
+
+
+def test_a_file_of_another_kind_of_ours_is_refused(path):
+    records = RecordFile(path, Kind(b"SAM2runs", "file of results"))
+    records.append(b"F")
+    records.close()
+    with pytest.raises(FileFormatError, match="is no file of masks"):
+        DiskMaskStore(path)
+
+
+def test_a_mark_at_the_very_end_is_no_record(written):
+    whole = written.read_bytes()
+    written.write_bytes(whole + b"?" * 40 + record_format._MARK)
+    with DiskMaskStore(written) as disk:
+        assert list(disk) == RECORDS
+    assert written.read_bytes() == whole
+
+
+def test_a_file_that_could_not_be_opened_again_is_when_it_can(written, monkeypatch):
+    disk, opened = DiskMaskStore(written), record_file._opened
+    disk.discard({1, 2})
+
+    def fail(path):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(record_file, "_opened", fail)
+    with pytest.raises(StorageError, match="Too many open files"):
+        disk.compact()
+    monkeypatch.setattr(record_file, "_opened", opened)
+    assert list(disk) == RECORDS[1:3]
+    assert disk.get(disk.append(RECORDS[0])) == RECORDS[0]
+    disk.close()

@@ -12,9 +12,11 @@ from safetensors.numpy import save
 
 from napari_sam2.core.errors import (
     CheckpointError,
+    DownloadError,
     HashMismatchError,
     MissingWeightsError,
     OptionError,
+    UnsafeFolderError,
 )
 from napari_sam2.io import weights
 from napari_sam2.io.safetensors_header import MAX_HEADER, read_header
@@ -130,6 +132,19 @@ def test_fetching_goes_through_the_checked_download(home, entry, monkeypatch):
     ((remote, target),) = asked
     assert (remote.url, remote.size, remote.sha256) == (entry.url, entry.size, entry.sha256)
     assert target == home / "weights" / entry.file_name
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_fetched(home, monkeypatch):
+    def fail(folder):
+        raise error
+
+    monkeypatch.setattr(weights, "private_folder", fail)
+    error = OSError(30, "Read-only file system")
+    with pytest.raises(DownloadError, match=r"cannot be made: Read-only.*NAPARI_SAM2_HOME"):
+        weights.fetch("tiny")
+    error = UnsafeFolderError("others may write there", remedy="change that")
+    with pytest.raises(UnsafeFolderError):
+        weights.fetch("tiny")
 
 
 def test_the_bytes_that_are_read_are_those_that_were_hashed(tmp_path, entry):

@@ -107,16 +107,15 @@ def read_pickle(data: bytes) -> Described:
         for number, (opcode, argument, position) in enumerate(pickletools.genops(data)):
             if number >= MAX_STEPS:
                 raise refused(f"its pickle takes more than {MAX_STEPS} steps")
-            if opcode.name == "STOP":
-                if position != len(data) - 1:  # type: ignore[operator]
-                    raise refused("there is something behind the end of its pickle")
-                return Described(machine.result(), tuple(machine.storages))
-            machine.step(opcode.name, argument)
+            if opcode.name != "STOP":
+                machine.step(opcode.name, argument)
+            elif position != len(data) - 1:  # type: ignore[operator]
+                raise refused("there is something behind the end of its pickle")
     except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
         if hasattr(error, "kept"):
             raise
         raise refused(f"its pickle is damaged or crafted ({type(error).__name__})") from error
-    raise refused("its pickle has no end")
+    return Described(machine.result(), tuple(machine.storages))
 
 
 class _Machine:

@@ -181,10 +181,11 @@ class RecordFile:
                 with replacing(self.path) as temporary:
                     keys, offsets, end = self._copy_to(temporary)
                     self._file.close()  # where an open file cannot be replaced
+                # Before it is opened, which may fail: it is another file already.
+                self._keys, self._offsets, self._end = keys, offsets, end
             finally:
                 self._file.close()
                 self._file = _opened(self.path)
-            self._keys, self._offsets, self._end = keys, offsets, end
 
     def _copy_to(self, path: Path) -> tuple[array[int], array[int], int]:
         """Write what is in the index and verifies; damage never gets a checksum that fits it."""
