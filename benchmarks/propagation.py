@@ -241,7 +241,7 @@ def resident(who: str, side: int, count: int) -> tuple[float, list[float]]:
 
 
 def print_resident(who: str, side: int, count: int) -> None:
-    """Track one object, keep one frame's features, and print the resident memory after every frame."""
+    """Track one object, keep two frames' features, and print the resident memory after every frame."""
     network, video = network_of(TINY, side), video_of(count, side)
     base, seen = _resident_mb(), []
     contender = (

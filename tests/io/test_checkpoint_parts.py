@@ -31,13 +31,10 @@ def parts(content=GOOD):
 
 
 def changed(content, offset, layout, change):
-    """Return content with a number in it changed; None where there is no such number."""
+    """Return content with a number in it changed; below 0 comes the largest one."""
     (value,) = struct.unpack_from(layout, content, offset)
-    value = change(value)
-    if not 0 <= value < 1 << 8 * struct.calcsize(layout):
-        return None
     result = bytearray(content)
-    struct.pack_into(layout, result, offset, value)
+    struct.pack_into(layout, result, offset, change(value) % (1 << 8 * struct.calcsize(layout)))
     return bytes(result)
 
 
@@ -66,9 +63,8 @@ def test_a_local_header_says_what_the_directory_says(number, field, step):
     offset, layout = LOCAL_FIELDS[field]
     start = parts()[number].header_offset
     crafted_one = changed(GOOD, start + offset, layout, lambda value: value + step)
-    if crafted_one is not None:
-        with pytest.raises(CheckpointError):
-            read_archive(io.BytesIO(crafted_one))
+    with pytest.raises(CheckpointError):
+        read_archive(io.BytesIO(crafted_one))
 
 
 @pytest.mark.parametrize("step", [-1, 1])
@@ -141,9 +137,10 @@ def test_every_part_is_read_to_its_end(number):
     data = info.header_offset + 30 + len(info.orig_filename) + info.file_size - 1
     crafted_one = changed(GOOD, data, "<B", lambda value: value ^ 1)
     if info.filename.endswith("version"):  # nobody reads it
-        return
-    with pytest.raises(CheckpointError):
-        read_archive(io.BytesIO(crafted_one))
+        assert read_archive(io.BytesIO(crafted_one)) == read_archive(io.BytesIO(GOOD))
+    else:
+        with pytest.raises(CheckpointError):
+            read_archive(io.BytesIO(crafted_one))
 
 
 @pytest.mark.parametrize("step", [-1, 1])
@@ -151,9 +148,8 @@ def test_every_part_is_read_to_its_end(number):
 def test_parts_lie_side_by_side(number, step):
     entry = directory_entries()[number]
     crafted_one = changed(GOOD, entry + 42, "<I", lambda offset: offset + step)
-    if crafted_one is not None:
-        with pytest.raises(CheckpointError):
-            read_archive(io.BytesIO(crafted_one))
+    with pytest.raises(CheckpointError):
+        read_archive(io.BytesIO(crafted_one))
 
 
 @pytest.mark.parametrize(

@@ -113,13 +113,10 @@ def sample(database: Path, size: int, seed: int) -> tuple[int, int]:
     with closing(sqlite3.connect(database)) as connection:
         # What a filter left out has a result already.
         query = (
-            "SELECT job_id FROM work_items WHERE job_id NOT IN (SELECT job_id FROM work_results)"
+            "SELECT job_id FROM mutation_specs WHERE job_id NOT IN (SELECT job_id FROM work_results) "
+            "ORDER BY operator_name, occurrence, operator_args"
         )
-        jobs = sorted(job for (job,) in connection.execute(query + " ORDER BY rowid"))
-        specs = (
-            "SELECT job_id FROM mutation_specs ORDER BY operator_name, occurrence, operator_args"
-        )
-        order = [job for (job,) in connection.execute(specs) if job in set(jobs)]
+        order = [job for (job,) in connection.execute(query)]
         chosen = set(random.Random(seed).sample(order, min(size, len(order))))
         for table in ("work_results", "mutation_specs", "work_items"):
             marks = ",".join("?" * len(chosen))

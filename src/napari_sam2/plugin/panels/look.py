@@ -31,8 +31,7 @@ class LookPanel(Panel):
         )
         self.form.addWidget(self.focus, self.form.rowCount(), 0, 1, 2)
         self.column.addWidget(self.content)
-        self.fold.toggled.connect(self.content.setVisible)
-        self.content.setVisible(False)
+        self.fold.fold_away(self.content)
         self.qualities.activated.connect(lambda: self.quality_chosen.emit(self.qualities.chosen))
         self.devices.activated.connect(lambda: self.device_chosen.emit(self.devices.chosen))
         # `clicked` is emitted for a person's click only, not when the state is shown.

@@ -92,6 +92,11 @@ class Fold(QPushButton):
         self._title = ""
         self.show_title(title)
 
+    def fold_away(self, content: QWidget) -> None:
+        """Show a widget only while this is open."""
+        content.setVisible(self.isChecked())
+        self.toggled.connect(content.setVisible)
+
     def show_title(self, title: str) -> None:
         """Show another title, behind the sign for open or closed."""
         self._title = title
